@@ -1,0 +1,152 @@
+"""Masks: a bool tree of the structure of the weights.
+
+The mask of a prunable leaf has the leaf's shape; True marks a weight that is kept. The mask of any
+other leaf is a scalar True: kept whole, never pruned, not counted.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import keystr, tree_leaves_with_path, tree_map_with_path
+
+PyTree = Any
+Prunable = Callable[[str], bool] | Sequence[str] | None
+
+# Parts of a path that name biases, normalisation scales, embeddings and class tokens.
+_NOT_KERNELS = re.compile(r"^(bias|scale|cls|cls_token|class_token)$|embed|norm", re.IGNORECASE)
+
+
+def init_masks(params: PyTree, prunable: Prunable = None) -> PyTree:
+    """Masks that keep every weight.
+
+    Args:
+      params: tree of arrays: nested dicts, a Flax or nnx state, an equinox module, ….
+      prunable: which leaves take part. By default kernels: floating-point leaves of two or more
+        dimensions with no part of their path named as a bias, normalisation, embedding or class
+        token. A callable gets the path (``"Dense_0/kernel"``) and answers; a list of regular
+        expressions takes the leaves in whose path one of them is found.
+
+    Returns:
+      Bool tree of the structure of ``params``: all True of the leaf's shape where a leaf is
+      prunable, a scalar True where it is not.
+
+    Raises:
+      ValueError: no leaf is prunable, an expression matches nothing or is malformed, or a leaf that
+        was asked for is not an array of floating-point numbers with at least one dimension.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from silo_jax import init_masks
+      >>> masks = init_masks({"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)})
+      >>> jax.tree.map(jnp.shape, masks)
+      {'bias': (), 'kernel': (2, 3)}
+    """
+    takes_part = _predicate(prunable, [path for path, _ in named_leaves(params)])
+
+    def mask_of(key_path: Any, leaf: Any) -> jax.Array:
+        path = path_name(key_path)
+        if not takes_part(path, leaf):
+            return jnp.ones((), bool)
+        if not _is_prunable_array(leaf):
+            kind = f"{leaf.dtype}{leaf.shape}" if hasattr(leaf, "dtype") else type(leaf).__name__
+            raise ValueError(f"prunable: {path} is {kind}; allowed: real floating-point arrays")
+        return jnp.ones(leaf.shape, bool)
+
+    masks = tree_map_with_path(mask_of, params)
+    if not any(mask.ndim for mask in jax.tree.leaves(masks)):
+        raise ValueError("prunable: no leaf is prunable; allowed: a rule that takes at least one")
+    return masks
+
+
+def apply_masks(tree: PyTree, masks: PyTree) -> PyTree:
+    """Zero wherever the mask is False: ``where(mask, leaf, 0)``, so a NaN there is gone too.
+
+    Args:
+      tree: tree of arrays of the structure of ``masks`` (weights, gradients, momentum, …).
+      masks: bool tree (see `init_masks`).
+
+    Returns:
+      Tree of the same structure, shapes and dtypes.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from silo_jax import apply_masks
+      >>> tree, masks = {"w": jnp.array([1.0, jnp.nan])}, {"w": jnp.array([True, False])}
+      >>> apply_masks(tree, masks)["w"].tolist()
+      [1.0, 0.0]
+    """
+    return jax.tree.map(apply_mask, tree, masks)
+
+
+def apply_mask(leaf: jax.Array, mask: jax.Array) -> jax.Array:
+    """`apply_masks` for one leaf."""
+    if jnp.ndim(mask) == 0:
+        return leaf
+    return jnp.where(mask, leaf, jnp.zeros((), jnp.result_type(leaf)))
+
+
+def sparsity(masks: PyTree) -> jax.Array:
+    """The share of the prunable weights that is pruned.
+
+    Args:
+      masks: bool tree (see `init_masks`).
+
+    Returns:
+      Float scalar in [0, 1].
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from silo_jax import sparsity
+      >>> masks = {"kernel": jnp.array([[True, False], [False, False]]), "bias": jnp.array(True)}
+      >>> float(sparsity(masks))
+      0.75
+    """
+    prunable = [mask for mask in jax.tree.leaves(masks) if jnp.ndim(mask)]
+    num_pruned = sum(jnp.sum(~mask, dtype=int) for mask in prunable)
+    return num_pruned / max(1, sum(mask.size for mask in prunable))
+
+
+def layer_counts(masks: PyTree) -> dict[str, tuple[int, int]]:
+    """Size and number of kept weights of every prunable leaf, by path: ``{path: (size, kept)}``."""
+    return {
+        path: (mask.size, int(jnp.sum(mask))) for path, mask in named_leaves(masks) if mask.ndim
+    }
+
+
+def named_leaves(tree: PyTree) -> list[tuple[str, Any]]:
+    """The leaves with their paths, ``"Dense_0/kernel"``, in the tree's order."""
+    return [(path_name(key_path), leaf) for key_path, leaf in tree_leaves_with_path(tree)]
+
+
+def path_name(key_path: Any) -> str:
+    return keystr(key_path, simple=True, separator="/")
+
+
+def _predicate(prunable: Prunable, paths: list[str]) -> Callable[[str, Any], bool]:
+    if prunable is None:
+        return _is_kernel
+    if callable(prunable):
+        return lambda path, _: bool(prunable(path))
+    try:
+        patterns = [re.compile(pattern) for pattern in prunable]
+    except re.error as error:
+        raise ValueError(f"prunable: {error.pattern!r}; allowed: regular expressions") from None
+    for pattern in patterns:
+        if not any(pattern.search(path) for path in paths):
+            raise ValueError(
+                f"prunable: {pattern.pattern!r} matches no leaf; allowed: {', '.join(paths)}"
+            )
+    return lambda path, _: any(pattern.search(path) for pattern in patterns)
+
+
+def _is_kernel(path: str, leaf: Any) -> bool:
+    named_otherwise = any(_NOT_KERNELS.search(part) for part in path.split("/"))
+    return _is_prunable_array(leaf) and leaf.ndim >= 2 and not named_otherwise
+
+
+def _is_prunable_array(leaf: Any) -> bool:
+    is_array = hasattr(leaf, "dtype") and hasattr(leaf, "shape")
+    return is_array and jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.ndim >= 1

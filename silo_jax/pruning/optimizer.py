@@ -1,0 +1,58 @@
+"""An optax wrapper under which pruned weights, and all that is accumulated over them, stay zero."""
+
+from typing import Any
+
+import optax
+
+from silo_jax.pruning.masks import apply_mask, apply_masks
+
+PyTree = Any
+
+
+def masked(optimizer: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
+    """Makes an optimizer see and move only the weights that are left.
+
+    Gradients and weights are masked on the way in, so that clipping by norm or weight decay see no
+    pruned weight, and updates and every accumulator of the shape of the weights (momentum, second
+    moments, averages) on the way out: once a weight is pruned they are exactly 0 after the next
+    update, and stay so. Masks are data, handed to ``update`` at every step.
+
+    Args:
+      optimizer: any optax transformation.
+
+    Returns:
+      A transformation whose ``update`` takes the additional argument ``masks``: the bool tree of
+      `init_masks`.
+
+    Raises:
+      ValueError: from ``update``, when ``masks`` is missing.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> from silo_jax import masked
+      >>> optimizer = masked(optax.sgd(0.5, momentum=0.9))
+      >>> params, masks = {"w": jnp.array([1.0, 0.0])}, {"w": jnp.array([True, False])}
+      >>> state = optimizer.init(params)
+      >>> updates, state = optimizer.update({"w": jnp.ones(2)}, state, params, masks=masks)
+      >>> updates["w"].tolist()
+      [-0.5, 0.0]
+    """
+    inner = optax.with_extra_args_support(optimizer)
+
+    def update(
+        updates: PyTree,
+        state: PyTree,
+        params: PyTree | None = None,
+        *,
+        masks: PyTree | None = None,
+        **extra_args: Any,
+    ) -> tuple[PyTree, PyTree]:
+        if masks is None:
+            raise ValueError("masks: None; allowed: update(..., masks=masks) with the bool tree")
+        if params is not None:
+            params = apply_masks(params, masks)
+        updates, state = inner.update(apply_masks(updates, masks), state, params, **extra_args)
+        state = optax.tree_map_params(inner, apply_mask, state, masks)
+        return apply_masks(updates, masks), state
+
+    return optax.GradientTransformationExtraArgs(inner.init, update)

@@ -1,0 +1,110 @@
+"""Pruning: from weights and masks to masks with exactly so many weights fewer."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from silo_jax.checks import require, require_choice
+from silo_jax.pruning.criteria import CRITERIA
+from silo_jax.pruning.masks import named_leaves
+from silo_jax.pruning.rounding import Words, fixed_point, round_product
+from silo_jax.pruning.selection import lowest
+
+PyTree = Any
+
+SCOPES = ("global", "layerwise")
+_MAX_WEIGHTS = 2**31 - 1
+
+
+def prune(
+    params: PyTree,
+    masks: PyTree,
+    fraction: ArrayLike,
+    *,
+    criterion: str | Callable[[PyTree], PyTree] = "magnitude",
+    scope: str = "global",
+) -> PyTree:
+    """Prunes a share of the weights that are left: those with the lowest scores.
+
+    Exactly ``round(fraction · remaining)`` weights go, as Python rounds (ties to even), under
+    ``jit`` as well. Weights that are pruned already are never counted again, whatever their value.
+    Equal scores go in the order of the leaves and of the flat index.
+
+    Args:
+      params: tree of weights.
+      masks: bool tree of the structure of ``params`` (see `init_masks`).
+      fraction: share of the remaining prunable weights to prune, in [0, 1]; may be traced.
+      criterion: "magnitude", or a function from ``params`` to a tree of scores of the same
+        structure and shapes; the lowest are pruned.
+      scope: "global" ranks all weights together, "layerwise" takes the fraction of every leaf.
+
+    Returns:
+      Masks of the same structure, nested in the old ones: none comes back.
+
+    Raises:
+      ValueError: the fraction, criterion or scope is not allowed; masks that do not fit the
+        weights; scores that are NaN (when concrete; traced NaNs rank above every number).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from silo_jax import init_masks, prune
+      >>> params = {"kernel": jnp.array([[3.0, -1.0], [0.5, 2.0]])}
+      >>> prune(params, init_masks(params), 0.5)["kernel"].tolist()
+      [[True, False], [False, True]]
+    """
+    require("fraction", fraction, lambda f: (f >= 0) & (f <= 1), "between 0 and 1")
+    require_choice("scope", scope, SCOPES)
+    if not callable(criterion):
+        require_choice("criterion", criterion, CRITERIA)
+        criterion = CRITERIA[criterion]
+    _check_fit(params, masks)
+    scores = criterion(params)
+    _check_scores(scores, masks)
+
+    leaves, structure = jax.tree.flatten(masks)
+    prunable = [i for i, mask in enumerate(leaves) if mask.ndim]
+    score_leaves = jax.tree.leaves(scores)
+    share = fixed_point(fraction)
+    groups = [prunable] if scope == "global" else [[i] for i in prunable]
+    for group in groups:
+        kept = [leaves[i] for i in group]
+        pruned = _prune_group([score_leaves[i] for i in group], kept, share)
+        for i, mask in zip(group, pruned, strict=True):
+            leaves[i] = mask
+    return jax.tree.unflatten(structure, leaves)
+
+
+@jax.jit
+def _prune_group(
+    scores: Sequence[jax.Array], masks: Sequence[jax.Array], share: Words
+) -> list[jax.Array]:
+    remaining = sum(jnp.sum(mask, dtype=jnp.int32) for mask in masks)
+    going = lowest(scores, masks, round_product(share, remaining))
+    return [mask & ~gone for mask, gone in zip(masks, going, strict=True)]
+
+
+def _check_fit(params: PyTree, masks: PyTree) -> None:
+    if jax.tree.structure(params) != jax.tree.structure(masks):
+        raise ValueError("masks: a structure other than that of params; allowed: the same tree")
+    for (path, weight), mask in zip(named_leaves(params), jax.tree.leaves(masks), strict=True):
+        if mask.dtype != bool or mask.shape not in ((), jnp.shape(weight)):
+            allowed = f"bool {jnp.shape(weight)} or a scalar"
+            raise ValueError(f"masks: {path} is {mask.dtype} {mask.shape}; allowed: {allowed}")
+    if sum(mask.size for mask in jax.tree.leaves(masks)) > _MAX_WEIGHTS:
+        raise ValueError(f"masks: more than {_MAX_WEIGHTS} weights; allowed: at most that many")
+
+
+def _check_scores(scores: PyTree, masks: PyTree) -> None:
+    if jax.tree.structure(scores) != jax.tree.structure(masks):
+        raise ValueError("criterion: scores of another structure; allowed: that of params")
+    for (path, score), mask in zip(named_leaves(scores), jax.tree.leaves(masks), strict=True):
+        if mask.ndim == 0:
+            continue
+        if score.shape != mask.shape or not jnp.issubdtype(score.dtype, jnp.floating):
+            kind = f"{score.dtype} {score.shape}"
+            raise ValueError(f"criterion: {path} scored {kind}; allowed: floats {mask.shape}")
+        if not isinstance(score, jax.core.Tracer) and bool(jnp.any(jnp.isnan(score) & mask)):
+            raise ValueError(f"criterion: {path} has a score that is NaN; allowed: numbers")
