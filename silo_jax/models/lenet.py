@@ -6,6 +6,7 @@ import jax
 from flax import linen as nn
 
 from silo_jax.checks import require_int
+from silo_jax.models.conv import Conv
 
 
 class MLP(nn.Module):
@@ -52,9 +53,9 @@ class LeNet5(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
-        x = nn.relu(nn.Conv(6, (5, 5), padding="SAME")(images))
+        x = nn.relu(Conv(6, (5, 5), padding=2)(images))
         x = nn.max_pool(x, (2, 2), strides=(2, 2))
-        x = nn.relu(nn.Conv(16, (5, 5), padding="VALID")(x))
+        x = nn.relu(Conv(16, (5, 5))(x))
         x = nn.max_pool(x, (2, 2), strides=(2, 2))
         x = x.reshape(x.shape[0], -1)
         for width in (120, 84):

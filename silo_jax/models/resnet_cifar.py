@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from silo_jax.checks import require_choice
+from silo_jax.models.conv import Conv
 
 SHORTCUTS = ("identity", "projection")
 
@@ -73,8 +74,8 @@ class ResidualBlock(nn.Module):
         return nn.relu(x + y)
 
 
-def _conv(channels: int, strides: int, size: int = 3, name: str | None = None) -> nn.Conv:
-    return nn.Conv(
+def _conv(channels: int, strides: int, size: int = 3, name: str | None = None) -> Conv:
+    return Conv(
         channels,
         (size, size),
         strides=strides,

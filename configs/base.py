@@ -1,0 +1,100 @@
+"""The fields that every experiment has, each with what it means and what is allowed.
+
+A config file starts from `base_config()` and changes what it needs; any field can be changed on the
+command line: `--config.pruning.fraction=0.3`. Durations are given in epochs or in steps, in one
+unit throughout a config: the fields of the other unit stay 0 or ().
+"""
+
+from ml_collections import ConfigDict
+
+
+def base_config() -> ConfigDict:
+    config = ConfigDict()
+
+    # One run for each seed (initialisation, data order, augmentation): integers of at least 0.
+    config.seeds = (0,)
+
+    # Where TensorFlow Datasets keeps its data; "" is $TFDS_DATA_DIR, or else its own default.
+    # The same field as data.data_dir.
+    config.data_dir = ""
+
+    config.data = ConfigDict()
+    # "digits" (ships with scikit-learn), or an image-classification set of TFDS by its name.
+    config.data.name = "digits"
+    config.data.data_dir = config.get_ref("data_dir")
+    # Where decoded images are kept; "" is $SILO_JAX_CACHE, or else ~/.cache/silo-jax.
+    config.data.cache_dir = ""
+    # Share of the training images that becomes the validation split, in (0, 1); stratified.
+    config.data.validation_fraction = 0.1
+    # Seed of that split, the same for all runs.
+    config.data.split_seed = 0
+    # Mean and standard deviation per channel, of pixels in [0, 1]; () measures the training images.
+    config.data.mean = ()
+    config.data.std = ()
+    # Random crops after so many pixels of zero padding; 0 for none. Training only.
+    config.data.crop_padding = 0
+    # Random horizontal flips. Training only.
+    config.data.flip = False
+
+    config.model = ConfigDict()
+    # A name of silo_jax.models.MODELS. Further fields of `model` are options of that family.
+    config.model.name = "lenet_300_100"
+
+    config.pruning = ConfigDict()
+    # Number of cycles, the dense one included: cycle m has (1 − fraction)^m of the weights.
+    config.pruning.num_cycles = 9
+    # Share of the remaining weights that is pruned at the end of a cycle, in (0, 1).
+    config.pruning.fraction = 0.2
+    # What ranks the weights: "magnitude".
+    config.pruning.criterion = "magnitude"
+    # "global" ranks all weights together, "layerwise" prunes the fraction of every layer.
+    config.pruning.scope = "global"
+    # Regular expressions on paths such as "Dense_0/kernel"; () takes every kernel.
+    config.pruning.prunable = ()
+
+    config.rewind = ConfigDict()
+    # "weights" goes back to their values at the rewind point; "lr" keeps the weights. Either way
+    # each cycle starts the learning rate afresh, and the optimizer's state.
+    config.rewind.policy = "weights"
+    # The rewind point, before the end of cycle 0; 0 is initialisation.
+    config.rewind.epoch = 0
+    config.rewind.step = 0
+
+    config.schedule = ConfigDict()
+    # How max_lr moves over the cycles: "silo" from lower to upper in an S; "constant" stays at
+    # upper; "list" takes `peaks`.
+    config.schedule.name = "silo"
+    # max_lr of the dense network, and the one approached at full sparsity; at least 0.
+    config.schedule.lower = 0.1
+    config.schedule.upper = 0.2
+    # Steepness β of the S, above 0; cycles by which max_lr lags behind the sparsity, at least 0.
+    config.schedule.steepness = 5.0
+    config.schedule.delay = 1
+    # max_lr of each cycle, for the schedule "list".
+    config.schedule.peaks = ()
+    # The learning rate within a cycle: "constant", "linear_decay", "cosine_decay", "triangular",
+    # "one_cycle" or "warmup_step_decay".
+    config.schedule.shape = "warmup_step_decay"
+    # For warmup_step_decay only: the length of the warm-up, after how many epochs or steps of a
+    # cycle the learning rate drops, and by what factor. Epochs may be fractions: 0.5. The warm-up
+    # has to end before the first drop, and the last drop has to come before the cycle's end.
+    config.schedule.warmup_epochs = 0.0
+    config.schedule.warmup_steps = 0
+    config.schedule.drop_epochs = ()
+    config.schedule.drop_steps = ()
+    config.schedule.drop_factor = 0.1
+
+    config.training = ConfigDict()
+    # Length of a cycle: one of the two is above 0, and settles the unit of all durations.
+    config.training.epochs_per_cycle = 10
+    config.training.steps_per_cycle = 0
+    config.training.batch_size = 64
+    # Images evaluated at a time.
+    config.training.eval_batch_size = 500
+    # "sgd" (weight decay added to the gradient) or "adamw" (decoupled).
+    config.training.optimizer = "sgd"
+    config.training.momentum = 0.9
+    config.training.nesterov = False
+    config.training.weight_decay = 0.0
+
+    return config

@@ -1,0 +1,77 @@
+"""The flags of an experiment. Wrong input ends in one line on stderr and exit status 2."""
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from silo_jax.checks import require_choice
+
+_OVERRIDE = re.compile(r"--?config\.(?P<field>[^=]*)(?P<value>=.*)?", re.DOTALL)
+
+
+def parse_flags(argv: list[str]) -> dict[str, Any]:
+    """``--config`` with its overrides, and ``--workdir``."""
+    with exit_on_bad_input():
+        if "--help" in argv:
+            print("usage: python -m experiments.run --config=FILE --workdir=DIR [--config.FIELD=…]")
+            sys.exit(0)
+        overrides = [match for arg in argv if (match := _OVERRIDE.fullmatch(arg))]
+        plain = _parse([arg for arg in argv if not _OVERRIDE.fullmatch(arg)])
+        for override in overrides:
+            _check_override(plain["config"], override)
+        return _parse(argv)
+
+
+@contextmanager
+def exit_on_bad_input() -> Iterator[None]:
+    """Turns a ValueError or a flag's error into one line and exit status 2."""
+    try:
+        yield
+    except (ValueError, flags.Error) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _parse(argv: list[str]) -> dict[str, Any]:
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file(
+        "config", help_string="config file", flag_values=values, sys_argv=argv
+    )
+    flags.DEFINE_string("workdir", None, "directory of the run", flag_values=values)
+    surplus = values(argv)[1:]
+    if surplus:
+        raise ValueError(f"argument: {surplus[0]!r}; allowed: --config, --config.FIELD, --workdir")
+    for name in ("config", "workdir"):
+        if not values[name].value:
+            raise ValueError(f"--{name}: missing; allowed: --{name}=PATH")
+    return {"config": _loaded(values["config"]), "workdir": values["workdir"].value}
+
+
+def _loaded(flag: Any) -> ConfigDict:
+    """The config, which ml_collections loads so lazily that a missing file fails only when used."""
+    try:
+        len(flag.value)
+    except (OSError, TypeError):
+        message = f"--config: {flag.config_filename!r}; allowed: a file that defines get_config()"
+        raise ValueError(message) from None
+    return flag.value
+
+
+def _check_override(config: ConfigDict, override: re.Match) -> None:
+    *parents, name = override["field"].split(".")
+    path = "config"
+    for parent in parents:
+        require_choice(f"--{path}", parent, [key for key in config if _is_section(config[key])])
+        config, path = config[parent], f"{path}.{parent}"
+    require_choice(f"--{path}", name, [key for key in config if not _is_section(config[key])])
+    if override["value"] is None:
+        raise ValueError(f"--{path}.{name}: no value; allowed: --{path}.{name}=VALUE")
+
+
+def _is_section(value: Any) -> bool:
+    return isinstance(value, ConfigDict)

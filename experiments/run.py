@@ -1,0 +1,33 @@
+"""Trains and prunes a network as a config says, and reports.
+
+    python -m experiments.run --config=configs/quickstart.py --workdir=runs/quickstart
+
+Any field is changed by ``--config.FIELD=VALUE``. The same command on the same directory goes on
+where it was stopped. Exit status: 0 when the run is complete, 2 when the input is wrong.
+"""
+
+import logging
+import sys
+
+from rich.console import Console
+
+from experiments.flags import exit_on_bad_input, parse_flags
+
+
+def main(argv: list[str]) -> None:
+    values = parse_flags(argv)
+    # Only now, so that wrong flags are answered at once.
+    from silo_jax.reporting import read_run, results_table, write_report
+    from silo_jax.training.run import run
+
+    with exit_on_bad_input():
+        workdir = run(values["config"], values["workdir"])
+    report = write_report(workdir)
+    console = Console()
+    console.print(results_table(read_run(workdir)))
+    console.print(f"report: {report}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    main(sys.argv)

@@ -1,0 +1,123 @@
+"""An experiment: a config brought to life with its data, its recipe and its durations in steps."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from silo_jax.data import ImageData, Split, channel_statistics, load_data
+from silo_jax.models import create_model
+from silo_jax.training.config import Durations, durations, make_peaks, make_shape
+from silo_jax.training.optimizer import make_optimizer
+from silo_jax.training.state import TrainState, create_state
+from silo_jax.training.step import DeviceSplit, Recipe
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A config brought to life: data on the device, the recipe, and its durations in steps."""
+
+    config: ConfigDict
+    recipe: Recipe
+    lengths: Durations
+    steps_per_epoch: int
+    image_shape: tuple[int, int, int]
+    train: DeviceSplit
+    validation: DeviceSplit
+    test: DeviceSplit
+
+    @property
+    def num_cycles(self) -> int:
+        return self.config.pruning.num_cycles
+
+    @property
+    def num_steps(self) -> int:
+        return self.num_cycles * self.lengths.steps_per_cycle
+
+    @property
+    def epochs_per_cycle(self) -> int:
+        """Epochs of a cycle, the last of which may be cut short."""
+        return -(-self.lengths.steps_per_cycle // self.steps_per_epoch)
+
+    def create_state(self, seed: int) -> TrainState:
+        """The dense network of a seed before its first step."""
+        return create_state(
+            self.recipe.model,
+            self.recipe.optimizer,
+            seed=seed,
+            image_shape=self.image_shape,
+            peaks=make_peaks(self.config),
+            prunable=self.config.pruning.prunable or None,
+        )
+
+    def position(self, step: int) -> tuple[int, int, int]:
+        """Cycle, epoch within the cycle (from 0), and the step at which that epoch ends."""
+        cycle, step_in_cycle = divmod(step, self.lengths.steps_per_cycle)
+        epoch = step_in_cycle // self.steps_per_epoch
+        end = min((epoch + 1) * self.steps_per_epoch, self.lengths.steps_per_cycle)
+        return cycle, epoch, cycle * self.lengths.steps_per_cycle + end
+
+
+def load_experiment(config: ConfigDict) -> Experiment:
+    """Reads the data of a checked config and settles what depends on it.
+
+    Raises:
+      ValueError: one line with the field, its value and what is allowed.
+    """
+    data = load_data(
+        config.data.name,
+        data_dir=config.data.data_dir or None,
+        cache_dir=config.data.cache_dir or None,
+        validation_fraction=config.data.validation_fraction,
+        split_seed=config.data.split_seed,
+    )
+    num_images, *image_shape = data.train.images.shape
+    if config.training.batch_size > num_images:
+        raise ValueError(
+            f"training.batch_size: {config.training.batch_size}; allowed: at most the "
+            f"{num_images} training images of {config.data.name}"
+        )
+    steps_per_epoch = num_images // config.training.batch_size
+    lengths = durations(config, steps_per_epoch)
+    return Experiment(
+        config=config,
+        recipe=_recipe(config, data, lengths),
+        lengths=lengths,
+        steps_per_epoch=steps_per_epoch,
+        image_shape=tuple(image_shape),
+        train=_on_device(data.train),
+        validation=_on_device(data.validation),
+        test=_on_device(data.test),
+    )
+
+
+def _recipe(config: ConfigDict, data: ImageData, lengths: Durations) -> Recipe:
+    training, num_channels = config.training, data.train.images.shape[-1]
+    mean, std = tuple(config.data.mean), tuple(config.data.std)
+    if not mean:
+        mean, std = (tuple(map(float, s)) for s in channel_statistics(data.train.images))
+    if len(mean) != num_channels:
+        raise ValueError(f"data.mean: {mean}; allowed: {num_channels} numbers, one a channel")
+    return Recipe(
+        model=create_model(num_classes=data.num_classes, **config.model),
+        optimizer=make_optimizer(
+            training.optimizer,
+            weight_decay=training.weight_decay,
+            momentum=training.momentum,
+            nesterov=training.nesterov,
+        ),
+        shape=make_shape(config, lengths),
+        steps_per_cycle=lengths.steps_per_cycle,
+        batch_size=training.batch_size,
+        mean=mean,
+        std=std,
+        prune_fraction=config.pruning.fraction,
+        criterion=config.pruning.criterion,
+        scope=config.pruning.scope,
+        crop_padding=config.data.crop_padding,
+        flip=config.data.flip,
+    )
+
+
+def _on_device(split: Split) -> DeviceSplit:
+    return DeviceSplit(jnp.asarray(split.images), jnp.asarray(split.labels))
