@@ -13,13 +13,14 @@ def get_config() -> ConfigDict:
     config.seeds = (0, 1, 2)
     config.data.name = "digits"
     config.data.validation_fraction = 0.15
-    config.model.name = "lenet_300_100"
-    config.pruning.num_cycles = 13
+    config.model.name = "mlp"
+    config.model.hidden = (48, 24)
+    config.pruning.num_cycles = 16
     config.pruning.fraction = 0.2
     config.schedule.lower = 0.05
     config.schedule.upper = 0.15
     config.schedule.warmup_epochs = 1.0
-    config.schedule.drop_epochs = (6, 8)
-    config.training.epochs_per_cycle = 10
+    config.schedule.drop_epochs = (4, 5)
+    config.training.epochs_per_cycle = 6
     config.training.batch_size = 32
     return config
