@@ -1,6 +1,6 @@
 """SILO on the handwritten digits that scikit-learn ships: 1 797 images of 8×8 pixels.
 
-    python -m experiments.run --config=configs/quickstart.py --workdir=runs/quickstart
+python -m experiments.run --config=configs/quickstart.py --workdir=runs/quickstart
 """
 
 from ml_collections import ConfigDict

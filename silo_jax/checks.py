@@ -7,12 +7,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.typing import ArrayLike
 
 
-def require(
-    name: str, value: ArrayLike, is_allowed: Callable[[np.ndarray], Any], allowed: str
-) -> None:
+def require(name: str, value: Any, is_allowed: Callable[[np.ndarray], Any], allowed: str) -> None:
     """Raises ValueError unless every element is allowed; a traced value is let through."""
     if isinstance(value, jax.core.Tracer):
         return

@@ -112,7 +112,7 @@ def _kernel_gradient(
     group = _divisor_up_to(images.shape[0], _PATCH_BYTES // bytes_per_image)
     padded = jnp.pad(images, ((0, 0), *padding, (0, 0)))
 
-    def add_group(total: jax.Array, pair: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+    def add_group(total: jax.Array, pair: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
         patches = _patches(pair[0], shape[:2], grad.shape[1:3], strides)
         return total + patches.reshape(-1, patch_size).T @ pair[1].reshape(-1, shape[3]), None
 

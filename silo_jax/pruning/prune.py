@@ -81,13 +81,13 @@ def prune(
 def _prune_group(
     scores: Sequence[jax.Array], masks: Sequence[jax.Array], share: Words
 ) -> list[jax.Array]:
-    remaining = sum(jnp.sum(mask, dtype=jnp.int32) for mask in masks)
+    remaining = jnp.stack([jnp.sum(mask, dtype=jnp.int32) for mask in masks]).sum()
     going = lowest(scores, masks, round_product(share, remaining))
     return [mask & ~gone for mask, gone in zip(masks, going, strict=True)]
 
 
 def _check_fit(params: PyTree, masks: PyTree) -> None:
-    if jax.tree.structure(params) != jax.tree.structure(masks):
+    if not _same_structure(params, masks):
         raise ValueError("masks: a structure other than that of params; allowed: the same tree")
     for (path, weight), mask in zip(named_leaves(params), jax.tree.leaves(masks), strict=True):
         if mask.dtype != bool or mask.shape not in ((), jnp.shape(weight)):
@@ -98,7 +98,7 @@ def _check_fit(params: PyTree, masks: PyTree) -> None:
 
 
 def _check_scores(scores: PyTree, masks: PyTree) -> None:
-    if jax.tree.structure(scores) != jax.tree.structure(masks):
+    if not _same_structure(scores, masks):
         raise ValueError("criterion: scores of another structure; allowed: that of params")
     for (path, score), mask in zip(named_leaves(scores), jax.tree.leaves(masks), strict=True):
         if mask.ndim == 0:
@@ -108,3 +108,8 @@ def _check_scores(scores: PyTree, masks: PyTree) -> None:
             raise ValueError(f"criterion: {path} scored {kind}; allowed: floats {mask.shape}")
         if not isinstance(score, jax.core.Tracer) and bool(jnp.any(jnp.isnan(score) & mask)):
             raise ValueError(f"criterion: {path} has a score that is NaN; allowed: numbers")
+
+
+def _same_structure(left: PyTree, right: PyTree) -> bool:
+    structures: list[Any] = [jax.tree.structure(tree) for tree in (left, right)]
+    return bool(structures[0] == structures[1])

@@ -28,9 +28,9 @@ def fixed_point(fraction: ArrayLike) -> Words:
         high = jnp.floor(places)
         low = (places - high) * 2.0**32
         return units.astype(jnp.uint32), high.astype(jnp.uint32), low.astype(jnp.uint32)
-    units, places = divmod(int(float(fraction) * 2.0**64), 1 << 64)
-    high, low = divmod(places, 1 << 32)
-    return jnp.uint32(units), jnp.uint32(high), jnp.uint32(low)
+    scaled = int(np.float64(fraction) * 2.0**64)
+    words = (scaled >> 64, (scaled >> 32) % (1 << 32), scaled % (1 << 32))
+    return jnp.uint32(words[0]), jnp.uint32(words[1]), jnp.uint32(words[2])
 
 
 def round_product(fraction: Words, count: jax.Array) -> jax.Array:

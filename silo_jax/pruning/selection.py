@@ -18,7 +18,9 @@ _SIGN = np.uint32(0x8000_0000)
 Counter = Callable[[list[jax.Array]], list[jax.Array]]
 
 
-def lowest(scores: Sequence[jax.Array], alive: Sequence[jax.Array], count: jax.Array) -> list:
+def lowest(
+    scores: Sequence[jax.Array], alive: Sequence[jax.Array], count: jax.Array
+) -> list[jax.Array]:
     """Marks the ``count`` living elements with the lowest scores, over all leaves together.
 
     Equal scores go in the order of the leaves and of the flat index within a leaf. NaN ranks above
@@ -50,6 +52,7 @@ def lowest(scores: Sequence[jax.Array], alive: Sequence[jax.Array], count: jax.A
 def _ordered_key(score: jax.Array, alive: jax.Array) -> jax.Array:
     """uint32 in the order of the scores; the dead come last, and NaN just before them."""
     bits = jax.lax.bitcast_convert_type(score.astype(jnp.float32), jnp.uint32)
+    bits = jnp.where(bits == _SIGN, jnp.uint32(0), bits)  # −0 is 0
     ordered = jnp.where(bits >= _SIGN, ~bits, bits | _SIGN)
     return jnp.where(alive, jnp.where(jnp.isnan(score), _LARGEST_ALIVE, ordered), _DEAD)
 
@@ -62,17 +65,18 @@ def _of_rank(count_below: Counter, rank: jax.Array, num_bits: int) -> jax.Array:
     """
     num_passes = (num_bits + 1) // 2
 
-    def settle_two_bits(i: int, value: jax.Array) -> jax.Array:
+    def settle_two_bits(i: jax.Array, value: jax.Array) -> jax.Array:
         shift = (2 * (num_passes - 1 - i)).astype(jnp.uint32)
         bounds = [value | (jnp.uint32(digit) << shift) for digit in (1, 2, 3)]
-        digit = sum((below <= rank).astype(jnp.uint32) for below in count_below(bounds))
+        below = jnp.stack(count_below(bounds))
+        digit = jnp.sum(below <= rank, dtype=jnp.uint32)
         return value | (digit << shift)
 
     return jax.lax.fori_loop(0, num_passes, settle_two_bits, jnp.uint32(0))
 
 
 def _count_below(values: list[jax.Array], bounds: list[jax.Array]) -> list[jax.Array]:
-    """How many elements lie below each bound. One reduction for all bounds reads the values once."""
+    """How many elements lie below each bound; the values are read once for all bounds."""
     zeros = (jnp.int32(0),) * len(bounds)
     totals = zeros
     for value in values:

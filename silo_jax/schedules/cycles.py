@@ -1,5 +1,6 @@
 """The cycle combinator: a shape with peak 1, repeated every cycle at that cycle's peak."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from silo_jax.schedules.steps import clip_step
 
 
 def cycle_schedule(
-    shape: optax.Schedule, peaks: ArrayLike, steps_per_cycle: int
+    shape: optax.Schedule, peaks: ArrayLike | Sequence[float], steps_per_cycle: int
 ) -> optax.Schedule:
     r"""Repeats a shape every cycle, scaled to the cycle's peak.
 
@@ -46,7 +47,7 @@ def cycle_schedule(
     require_int("steps_per_cycle", steps_per_cycle, minimum=1)
     peaks = jnp.asarray(peaks, float)
     if peaks.ndim != 1 or peaks.size == 0:
-        raise ValueError(f"peaks: shape {peaks.shape}; allowed: (num_cycles,) with at least 1 cycle")
+        raise ValueError(f"peaks: shape {peaks.shape}; allowed: (num_cycles,), at least 1")
     last_step = peaks.size * steps_per_cycle - 1
 
     def schedule(step: Any) -> jax.Array:

@@ -1,5 +1,7 @@
 """The S-curve and the peaks (max_lr of each pruning cycle) that SILO reads off it."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -7,7 +9,7 @@ from jax.typing import ArrayLike
 from silo_jax.checks import require, require_int
 
 
-def s_curve(sparsity: ArrayLike, steepness: ArrayLike = 5.0) -> jax.Array:
+def s_curve(sparsity: ArrayLike | Sequence[float], steepness: ArrayLike = 5.0) -> jax.Array:
     r"""The S-shaped map of sparsity to a share of the learning-rate range.
 
     .. math:: s(x; \beta) = \frac{x^\beta}{x^\beta + (1 - x)^\beta}
@@ -38,7 +40,7 @@ def s_curve(sparsity: ArrayLike, steepness: ArrayLike = 5.0) -> jax.Array:
     require("sparsity", sparsity, lambda x: (x >= 0) & (x <= 1), "between 0 and 1")
     require("steepness", steepness, lambda b: b > 0, "greater than 0")
     x = jnp.asarray(sparsity, float)
-    # s depends on x : 1 − x only. Scaling the larger to 1 keeps the powers from underflowing together.
+    # s depends on x : (1 − x) only. With the larger scaled to 1 the powers never both underflow.
     larger = jax.lax.stop_gradient(jnp.maximum(x, 1 - x))
     up, down = _power(x / larger, steepness), _power((1 - x) / larger, steepness)
     return up / (up + down)
@@ -67,7 +69,7 @@ def silo_peaks(
       lower: max_lr of the dense network (the paper's ε), at least 0.
       upper: max_lr that is approached as the sparsity goes to 1 (ε + δ), at least 0. Less than
         ``lower`` makes the S-curve fall.
-      prune_fraction: share of the *remaining* weights that goes at the end of each cycle, in [0, 1).
+      prune_fraction: share of the *remaining* weights that goes at a cycle's end, in [0, 1).
       steepness: β of `s_curve`.
       delay: cycles by which the peaks lag behind the sparsity, at least 0.
 
@@ -95,7 +97,7 @@ def silo_peaks(
 
 
 def silo_peaks_from_sparsity(
-    sparsities: ArrayLike,
+    sparsities: ArrayLike | Sequence[float],
     *,
     lower: ArrayLike,
     upper: ArrayLike,
@@ -132,13 +134,14 @@ def silo_peaks_from_sparsity(
     require_int("delay", delay, minimum=0)
     delayed = jnp.atleast_1d(jnp.asarray(sparsities, float))
     if delayed.ndim != 1 or delayed.size == 0:
-        raise ValueError(f"sparsities: shape {jnp.shape(sparsities)}; allowed: (num_cycles,)")
+        raise ValueError(f"sparsities: shape {delayed.shape}; allowed: (num_cycles,), at least 1")
     dense = jnp.zeros(min(delay, delayed.size), delayed.dtype)
     delayed = jnp.concatenate([dense, delayed[: delayed.size - dense.size]])
-    return lower + (jnp.asarray(upper) - lower) * s_curve(delayed, steepness)
+    start = jnp.asarray(lower, float)
+    return start + (upper - start) * s_curve(delayed, steepness)
 
 
 def _power(base: jax.Array, exponent: ArrayLike) -> jax.Array:
-    """base ** exponent, with the gradient 0 where it would be infinite (base 0, exponent below 1)."""
+    """base ** exponent, with the gradient 0 where it would be infinite: base 0, exponent < 1."""
     infinite_slope = (base == 0) & (jnp.asarray(exponent) < 1)
     return jnp.where(infinite_slope, 0.0, jnp.where(infinite_slope, 1.0, base) ** exponent)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import optax
@@ -48,7 +49,7 @@ def _all(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _ascending(values: tuple) -> bool:
-    return all(a < b for a, b in zip(values, values[1:], strict=False))
+    return all(a < b for a, b in pairwise(values))
 
 
 _Rule = tuple[Callable[[Any], bool], str]

@@ -23,6 +23,7 @@ from silo_jax.training.state import TrainState
 from silo_jax.training.step import Sums, evaluate, learning_rate, train_epoch
 
 _SCHEDULE_ROWS = 4000
+_EPOCH_ONLY = ("epoch", "lr", "images_per_second")
 
 
 def run_seeds(experiment: Experiment, workdir: Path, console: Console) -> None:
@@ -116,6 +117,8 @@ class SeedRun:
         started = time.perf_counter()
         cycle, epoch, end = self._experiment.position(int(state.step))
         state, train_sums = self._train_to(state, end)
+        num_images = int(train_sums.examples)
+        trained = time.perf_counter()
         row = {
             "seed": self._seed,
             "cycle": cycle,
@@ -125,6 +128,7 @@ class SeedRun:
             "lr": float(self._programs.learning_rate(state.replace(step=state.step - 1))),
             **_means("train", train_sums),
             **_means("val", self._programs.evaluate(state, self._experiment.validation)),
+            "images_per_second": round(num_images / (trained - started)),
         }
         row["seconds"] = round(time.perf_counter() - started, 4)
         self._results.add_epoch(row)
@@ -149,7 +153,7 @@ class SeedRun:
         cycle, step = last_epoch["cycle"], last_epoch["step"]
         counts = layer_counts(state.masks)
         row = {
-            **{key: value for key, value in last_epoch.items() if key not in ("epoch", "lr")},
+            **{key: value for key, value in last_epoch.items() if key not in _EPOCH_ONLY},
             "weights_left": sum(kept for _, kept in counts.values()),
             "max_lr": float(state.peaks[cycle]),
             **_means("test", self._programs.evaluate(state, self._experiment.test)),
@@ -176,7 +180,7 @@ class SeedRun:
 
 
 def _means(prefix: str, sums: Sums) -> dict[str, float]:
-    count = int(sums.count)
+    count = int(sums.examples)
     return {
         f"{prefix}_loss": round(float(sums.loss) / count, 6),
         f"{prefix}_accuracy": round(100 * int(sums.correct) / count, 4),

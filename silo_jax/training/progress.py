@@ -15,7 +15,7 @@ from rich.progress import (
 
 
 class RunProgress:
-    """Shows seed, cycle, epoch, loss, accuracy, lr, density and the time left. A context manager."""
+    """Shows seed, cycle, epoch, loss, accuracy, lr, density and the time left."""
 
     def __init__(self, console: Console, *, total_epochs: int, num_cycles: int) -> None:
         """Args:
@@ -67,6 +67,7 @@ class RunProgress:
                 f"loss {row['train_loss']:.4f}  val {row['val_accuracy']:.2f} %  "
                 f"test {row['test_accuracy']:.2f} %  {row['seconds']:.1f} s",
                 highlight=False,
+                soft_wrap=True,
             )
 
     def _line(self, row: dict[str, Any]) -> str:

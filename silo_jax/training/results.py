@@ -14,6 +14,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,10 @@ class Results:
         return sum(row["seconds"] for row in rows if (row["seed"], row["cycle"]) == (seed, cycle))
 
     def drop_after(self, seed: int, step: int) -> None:
-        """Drops what the seed reached past a global step, and lines that were cut off in writing."""
+        """Drops what the seed reached past a global step, and a line that was cut off."""
         _filter_lines(self._metrics, json.loads, seed, step, header=0)
         for path, columns in ((self._cycles, CYCLE_COLUMNS), (self._layers, LAYER_COLUMNS)):
-            _filter_lines(path, lambda line, c=columns: _csv_row(line, c), seed, step, header=1)
+            _filter_lines(path, partial(_csv_row, columns), seed, step, header=1)
 
 
 def write_schedule(path: Path, steps: list[int], lrs: list[float]) -> None:
@@ -139,7 +140,7 @@ def _csv_text(columns: tuple[str, ...], rows: list[Row], header: bool = False) -
     return text.getvalue()
 
 
-def _csv_row(line: str, columns: tuple[str, ...]) -> Row:
+def _csv_row(columns: tuple[str, ...], line: str) -> Row:
     (values,) = csv.reader([line])
     row = dict(zip(columns, values, strict=True))
     return row | {"seed": int(row["seed"]), "step": int(row["step"])}

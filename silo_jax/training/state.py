@@ -1,5 +1,6 @@
 """The state of a run: everything that training changes, as one pytree."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,8 +16,7 @@ from silo_jax.pruning.masks import Prunable
 PyTree = Any
 
 
-@struct.dataclass
-class TrainState:
+class TrainState(struct.PyTreeNode):
     """State between two steps. Pruned weights and their momentum are exactly 0 in it.
 
     Attributes:
@@ -51,7 +51,7 @@ def create_state(
     *,
     seed: int,
     image_shape: tuple[int, int, int],
-    peaks: ArrayLike,
+    peaks: ArrayLike | Sequence[float],
     prunable: Prunable = None,
 ) -> TrainState:
     """The state before the first step: dense network, initialised from the seed.

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -31,7 +30,7 @@ class Sums(NamedTuple):
 
     loss: jax.Array
     correct: jax.Array
-    count: jax.Array
+    examples: jax.Array
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def train_epoch(
     cycle, step_in_cycle = jnp.divmod(state.step, recipe.steps_per_cycle)
     epoch, first = jnp.divmod(step_in_cycle, steps_per_epoch)
     order_rng = jax.random.fold_in(jax.random.fold_in(state.rng, 0), cycle)
-    order = jax.random.permutation(jax.random.fold_in(order_rng, epoch), num_images)[: steps_per_epoch * recipe.batch_size]
+    order = jax.random.permutation(jax.random.fold_in(order_rng, epoch), num_images)
 
     def step(state: TrainState, indices: jax.Array) -> tuple[TrainState, Sums]:
         batch = DeviceSplit(data.images[indices], data.labels[indices])
@@ -143,7 +142,7 @@ def train_epoch(
         state, sums = lax.cond(due, step, lambda state, _: (state, _no_sums()), state, indices)
         return (state, jax.tree.map(jnp.add, totals, sums)), None
 
-    batches = order.reshape(steps_per_epoch, recipe.batch_size)
+    batches = order[: steps_per_epoch * recipe.batch_size].reshape(steps_per_epoch, -1)
     (state, totals), _ = lax.scan(
         step_if_due, (state, _no_sums()), (jnp.arange(steps_per_epoch), batches)
     )
@@ -166,7 +165,7 @@ def evaluate(recipe: Recipe, batch_size: int, state: TrainState, data: DeviceSpl
     def add_batch(totals: Sums, position: jax.Array) -> tuple[Sums, None]:
         indices = jnp.minimum(position, num_images - 1)
         images = normalize(data.images[indices], recipe.mean, recipe.std)
-        logits = recipe.model.apply(variables, images, train=False)
+        logits = jnp.asarray(recipe.model.apply(variables, images, train=False))
         weights = position < num_images
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, data.labels[indices])
         sums = _sums(jnp.sum(losses * weights), logits, data.labels[indices], weights)
