@@ -28,7 +28,7 @@ def fixed_point(fraction: ArrayLike) -> Words:
         high = jnp.floor(places)
         low = (places - high) * 2.0**32
         return units.astype(jnp.uint32), high.astype(jnp.uint32), low.astype(jnp.uint32)
-    scaled = int(np.float64(fraction) * 2.0**64)
+    scaled = int(np.asarray(fraction, float).item() * 2.0**64)
     words = (scaled >> 64, (scaled >> 32) % (1 << 32), scaled % (1 << 32))
     return jnp.uint32(words[0]), jnp.uint32(words[1]), jnp.uint32(words[2])
 
