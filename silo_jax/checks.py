@@ -10,16 +10,18 @@ import numpy as np
 
 
 def require(name: str, value: Any, is_allowed: Callable[[np.ndarray], Any], allowed: str) -> None:
-    """Raises ValueError unless every element is allowed; a traced value is let through."""
-    if isinstance(value, jax.core.Tracer):
+    """Raises ValueError unless every element is an allowed number; tracers are let through."""
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
         return
     try:
-        array = np.asarray(value, float)
+        array = np.asarray(value)
+        if array.dtype.kind in "OSU":
+            raise TypeError
+        within = np.broadcast_to(is_allowed(array.astype(float)), array.shape)
     except (TypeError, ValueError):
         raise ValueError(f"{name}: {value!r}; allowed: numbers {allowed}") from None
-    within = np.broadcast_to(is_allowed(array), array.shape)
     if not within.all():
-        raise ValueError(f"{name}: {array[~within].flat[0]:g}; allowed: {allowed}")
+        raise ValueError(f"{name}: {array[~within].flat[0]}; allowed: {allowed}")
 
 
 def require_int(name: str, value: int, *, minimum: int) -> None:

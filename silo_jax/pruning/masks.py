@@ -50,7 +50,7 @@ def init_masks(params: PyTree, prunable: Prunable = None) -> PyTree:
         path = path_name(key_path)
         if not takes_part(path, leaf):
             return jnp.ones((), bool)
-        if not _is_prunable_array(leaf):
+        if not is_prunable_array(leaf):
             kind = f"{leaf.dtype}{leaf.shape}" if hasattr(leaf, "dtype") else type(leaf).__name__
             raise ValueError(f"prunable: {path} is {kind}; allowed: real floating-point arrays")
         return jnp.ones(leaf.shape, bool)
@@ -125,11 +125,19 @@ def path_name(key_path: Any) -> str:
     return keystr(key_path, simple=True, separator="/")
 
 
+def is_prunable_array(leaf: Any) -> bool:
+    """Whether the leaf is an array of real floating-point numbers, and not a scalar."""
+    is_array = hasattr(leaf, "dtype") and hasattr(leaf, "shape")
+    return is_array and jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.ndim >= 1
+
+
 def _predicate(prunable: Prunable, paths: list[str]) -> Callable[[str, Any], bool]:
     if prunable is None:
         return _is_kernel
     if callable(prunable):
         return lambda path, _: bool(prunable(path))
+    if isinstance(prunable, str):
+        raise ValueError(f"prunable: {prunable!r}; allowed: a callable or a list of expressions")
     try:
         patterns = [re.compile(pattern) for pattern in prunable]
     except re.error as error:
@@ -144,9 +152,4 @@ def _predicate(prunable: Prunable, paths: list[str]) -> Callable[[str, Any], boo
 
 def _is_kernel(path: str, leaf: Any) -> bool:
     named_otherwise = any(_NOT_KERNELS.search(part) for part in path.split("/"))
-    return _is_prunable_array(leaf) and leaf.ndim >= 2 and not named_otherwise
-
-
-def _is_prunable_array(leaf: Any) -> bool:
-    is_array = hasattr(leaf, "dtype") and hasattr(leaf, "shape")
-    return is_array and jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.ndim >= 1
+    return is_prunable_array(leaf) and leaf.ndim >= 2 and not named_otherwise

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from silo_jax.pruning.masks import apply_mask, apply_masks
@@ -52,7 +54,20 @@ def masked(optimizer: optax.GradientTransformation) -> optax.GradientTransformat
         if params is not None:
             params = apply_masks(params, masks)
         updates, state = inner.update(apply_masks(updates, masks), state, params, **extra_args)
-        state = optax.tree_map_params(inner, apply_mask, state, masks)
+        state = optax.tree_map_params(
+            inner, _mask_accumulator, state, masks, is_leaf=_is_placeholder
+        )
         return apply_masks(updates, masks), state
 
     return optax.GradientTransformationExtraArgs(inner.init, update)
+
+
+def _is_placeholder(node: Any) -> bool:
+    return isinstance(node, optax.MaskedNode)
+
+
+def _mask_accumulator(leaf: Any, mask: jax.Array) -> Any:
+    """Masks what has the weights' shape, or stacks of it; factored moments and the like pass."""
+    if jnp.ndim(mask) == 0 or getattr(leaf, "shape", ())[-mask.ndim :] != mask.shape:
+        return leaf
+    return apply_mask(leaf, mask)

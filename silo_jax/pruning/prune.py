@@ -56,10 +56,13 @@ def prune(
       [[True, False], [False, True]]
     """
     require("fraction", fraction, lambda f: (f >= 0) & (f <= 1), "between 0 and 1")
+    if jnp.ndim(fraction):
+        raise ValueError(f"fraction: shape {jnp.shape(fraction)}; allowed: a scalar")
     require_choice("scope", scope, SCOPES)
     if not callable(criterion):
         require_choice("criterion", criterion, CRITERIA)
         criterion = CRITERIA[criterion]
+    masks = jax.tree.map(jnp.asarray, masks)
     _check_fit(params, masks)
     scores = criterion(params)
     _check_scores(scores, masks)
@@ -90,8 +93,9 @@ def _check_fit(params: PyTree, masks: PyTree) -> None:
     if not _same_structure(params, masks):
         raise ValueError("masks: a structure other than that of params; allowed: the same tree")
     for (path, weight), mask in zip(named_leaves(params), jax.tree.leaves(masks), strict=True):
-        if mask.dtype != bool or mask.shape not in ((), jnp.shape(weight)):
-            allowed = f"bool {jnp.shape(weight)} or a scalar"
+        shape = getattr(weight, "shape", ())
+        if mask.dtype != bool or mask.shape not in ((), shape):
+            allowed = f"bool {shape} or a scalar"
             raise ValueError(f"masks: {path} is {mask.dtype} {mask.shape}; allowed: {allowed}")
     if sum(mask.size for mask in jax.tree.leaves(masks)) > _MAX_WEIGHTS:
         raise ValueError(f"masks: more than {_MAX_WEIGHTS} weights; allowed: at most that many")
@@ -103,10 +107,13 @@ def _check_scores(scores: PyTree, masks: PyTree) -> None:
     for (path, score), mask in zip(named_leaves(scores), jax.tree.leaves(masks), strict=True):
         if mask.ndim == 0:
             continue
-        if score.shape != mask.shape or not jnp.issubdtype(score.dtype, jnp.floating):
-            kind = f"{score.dtype} {score.shape}"
-            raise ValueError(f"criterion: {path} scored {kind}; allowed: floats {mask.shape}")
-        if not isinstance(score, jax.core.Tracer) and bool(jnp.any(jnp.isnan(score) & mask)):
+        shape, dtype = jnp.shape(score), jnp.result_type(score)
+        if shape != mask.shape or not jnp.issubdtype(dtype, jnp.floating):
+            raise ValueError(
+                f"criterion: {path} scored {dtype} {shape}; allowed: floats {mask.shape}"
+            )
+        has_nan = jnp.any(jnp.isnan(score) & mask)
+        if not isinstance(has_nan, jax.core.Tracer) and has_nan:
             raise ValueError(f"criterion: {path} has a score that is NaN; allowed: numbers")
 
 

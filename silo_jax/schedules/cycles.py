@@ -9,8 +9,8 @@ import optax
 from jax.typing import ArrayLike
 
 from silo_jax.checks import require_int
-from silo_jax.schedules.peaks import silo_peaks
-from silo_jax.schedules.steps import clip_step
+from silo_jax.schedules.peaks import require_rate, silo_peaks
+from silo_jax.schedules.steps import clip_step, require_steps
 
 
 def cycle_schedule(
@@ -28,7 +28,8 @@ def cycle_schedule(
 
     Args:
       shape: schedule with peak 1 over the steps 0, …, steps_per_cycle − 1 (see `silo_jax.shapes`).
-      peaks: max_lr of each cycle, shape ``(num_cycles,)``. List, NumPy or JAX array, traced or not.
+      peaks: max_lr of each cycle, at least 0, shape ``(num_cycles,)``. List, NumPy or JAX
+        array, traced or not.
       steps_per_cycle: steps in a cycle, at least 1.
 
     Returns:
@@ -36,7 +37,8 @@ def cycle_schedule(
       and returns an array of that shape.
 
     Raises:
-      ValueError: no peaks, peaks that are not a vector, or steps_per_cycle below 1.
+      ValueError: no peaks, peaks that are not a vector, a negative peak (when concrete),
+        steps_per_cycle below 1, or 2^31 steps and more in all.
 
     Example:
       >>> from silo_jax import cycle_schedule, shapes
@@ -45,13 +47,15 @@ def cycle_schedule(
       [0.1, 0.025, 0.2, 0.05, 0.05]
     """
     require_int("steps_per_cycle", steps_per_cycle, minimum=1)
+    require_rate("peaks", peaks)
     peaks = jnp.asarray(peaks, float)
     if peaks.ndim != 1 or peaks.size == 0:
         raise ValueError(f"peaks: shape {peaks.shape}; allowed: (num_cycles,), at least 1")
-    last_step = peaks.size * steps_per_cycle - 1
+    num_steps = peaks.size * steps_per_cycle
+    require_steps("num_cycles * steps_per_cycle", num_steps, minimum=1)
 
     def schedule(step: Any) -> jax.Array:
-        cycle, step_in_cycle = jnp.divmod(clip_step(step, last_step), steps_per_cycle)
+        cycle, step_in_cycle = jnp.divmod(clip_step(step, num_steps - 1), steps_per_cycle)
         return peaks[cycle] * shape(step_in_cycle)
 
     return schedule

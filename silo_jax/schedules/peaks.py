@@ -26,7 +26,8 @@ def s_curve(sparsity: ArrayLike | Sequence[float], steepness: ArrayLike = 5.0) -
       Array of the broadcast shape, in [0, 1].
 
     Raises:
-      ValueError: a sparsity outside [0, 1] or a steepness that is not positive (when concrete).
+      ValueError: a sparsity outside [0, 1], or a steepness that is not positive and finite (when
+        concrete).
 
     Example:
       >>> from silo_jax import s_curve
@@ -38,7 +39,7 @@ def s_curve(sparsity: ArrayLike | Sequence[float], steepness: ArrayLike = 5.0) -
       Networks", TMLR 2023, arXiv:2212.06144.
     """
     require("sparsity", sparsity, lambda x: (x >= 0) & (x <= 1), "between 0 and 1")
-    require("steepness", steepness, lambda b: b > 0, "greater than 0")
+    require("steepness", steepness, lambda b: (b > 0) & (b < jnp.inf), "finite, greater than 0")
     x = jnp.asarray(sparsity, float)
     # s depends on x : (1 − x) only. With the larger scaled to 1 the powers never both underflow.
     larger = jax.lax.stop_gradient(jnp.maximum(x, 1 - x))
@@ -89,7 +90,9 @@ def silo_peaks(
     """
     require_int("num_cycles", num_cycles, minimum=1)
     require("prune_fraction", prune_fraction, lambda p: (p >= 0) & (p < 1), "at least 0, below 1")
-    log_kept = jnp.log1p(-jnp.asarray(prune_fraction, float))
+    fraction = jnp.asarray(prune_fraction, float)
+    below_one = 1 - jnp.finfo(fraction.dtype).epsneg
+    log_kept = jnp.log1p(-jnp.minimum(fraction, below_one))
     sparsities = -jnp.expm1(jnp.arange(num_cycles) * log_kept)
     return silo_peaks_from_sparsity(
         sparsities, lower=lower, upper=upper, steepness=steepness, delay=delay
@@ -129,8 +132,8 @@ def silo_peaks_from_sparsity(
       >>> [round(float(lr), 4) for lr in peaks]
       [0.1, 0.1, 0.2, 0.3]
     """
-    require("lower", lower, lambda lr: lr >= 0, "at least 0")
-    require("upper", upper, lambda lr: lr >= 0, "at least 0")
+    require_rate("lower", lower)
+    require_rate("upper", upper)
     require_int("delay", delay, minimum=0)
     delayed = jnp.atleast_1d(jnp.asarray(sparsities, float))
     if delayed.ndim != 1 or delayed.size == 0:
@@ -139,6 +142,11 @@ def silo_peaks_from_sparsity(
     delayed = jnp.concatenate([dense, delayed[: delayed.size - dense.size]])
     start = jnp.asarray(lower, float)
     return start + (upper - start) * s_curve(delayed, steepness)
+
+
+def require_rate(name: str, value: ArrayLike | Sequence[float]) -> None:
+    """Raises ValueError unless every element can be a learning rate."""
+    require(name, value, lambda lr: (lr >= 0) & (lr < jnp.inf), "finite, at least 0")
 
 
 def _power(base: jax.Array, exponent: ArrayLike) -> jax.Array:

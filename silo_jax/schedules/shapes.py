@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from silo_jax.checks import require, require_int
-from silo_jax.schedules.steps import clip_step
+from silo_jax.checks import require
+from silo_jax.schedules.steps import clip_step, require_steps
 
 
 def constant() -> optax.Schedule:
@@ -48,7 +48,7 @@ def linear_decay(decay_steps: int, floor: float = 0.0) -> optax.Schedule:
       >>> shapes.linear_decay(4)([0, 1, 4, 9]).tolist()
       [1.0, 0.75, 0.0, 0.0]
     """
-    require_int("decay_steps", decay_steps, minimum=1)
+    require_steps("decay_steps", decay_steps, minimum=1)
     _require_share("floor", floor)
     return lambda step: 1 - (1 - floor) * _progress(step, decay_steps)
 
@@ -74,7 +74,7 @@ def cosine_decay(decay_steps: int, floor: float = 0.0) -> optax.Schedule:
     References:
       Loshchilov & Hutter, "SGDR", ICLR 2017, arXiv:1608.03983.
     """
-    require_int("decay_steps", decay_steps, minimum=1)
+    require_steps("decay_steps", decay_steps, minimum=1)
     _require_share("floor", floor)
     return lambda step: floor + (1 - floor) * _half_cosine(_progress(step, decay_steps))
 
@@ -100,7 +100,7 @@ def triangular(total_steps: int, floor: float = 0.0) -> optax.Schedule:
     References:
       Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017, arXiv:1506.01186.
     """
-    require_int("total_steps", total_steps, minimum=2)
+    require_steps("total_steps", total_steps, minimum=2)
     _require_share("floor", floor)
     return lambda step: 1 - (1 - floor) * jnp.abs(2 * _progress(step, total_steps) - 1)
 
@@ -113,6 +113,10 @@ def one_cycle(
 ) -> optax.Schedule:
     """Half a cosine wave up from a share of the peak to 1, then half a wave down to nearly 0.
 
+    With a = warmup_share and c(x) = (1 − cos(π x)) / 2, at the share x = t / total_steps that is
+    done: ``initial_share + (1 − initial_share) · c(x / a)`` up to a, from there on
+    ``1 − (1 − final_share) · c((x − a) / (1 − a))``.
+
     Args:
       total_steps: steps of the whole shape, at least 2.
       warmup_share: share of the steps spent going up, in (0, 1).
@@ -120,7 +124,7 @@ def one_cycle(
       final_share: last value as a share of the peak, in [0, 1].
 
     Returns:
-      An optax schedule with peak 1.
+      An optax schedule with peak 1 (reached when ``warmup_share · total_steps`` is an integer).
 
     Raises:
       ValueError: an argument is out of its range.
@@ -134,7 +138,7 @@ def one_cycle(
       Smith & Topin, "Super-Convergence", 2018, arXiv:1708.07120; the cosine form and its defaults
       are those of PyTorch's OneCycleLR.
     """
-    require_int("total_steps", total_steps, minimum=2)
+    require_steps("total_steps", total_steps, minimum=2)
     require("warmup_share", warmup_share, lambda x: (x > 0) & (x < 1), "between 0 and 1")
     _require_share("initial_share", initial_share)
     _require_share("final_share", final_share)
@@ -178,9 +182,9 @@ def warmup_step_decay(
     References:
       Frankle & Carbin, "The Lottery Ticket Hypothesis", ICLR 2019, arXiv:1803.03635.
     """
-    require_int("warmup_steps", warmup_steps, minimum=0)
+    require_steps("warmup_steps", warmup_steps, minimum=0)
     for step in drop_steps:
-        require_int("drop_steps", step, minimum=0)
+        require_steps("drop_steps", step, minimum=0)
     if list(drop_steps) != sorted(set(drop_steps)):
         raise ValueError(f"drop_steps: {tuple(drop_steps)}; allowed: ascending steps")
     _require_share("drop_factor", drop_factor)

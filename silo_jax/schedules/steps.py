@@ -6,6 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from silo_jax.checks import require_int
+
+_MAX_STEPS = 2**31 - 1
+
+
+def require_steps(name: str, value: int, *, minimum: int) -> None:
+    """`require_int` for a number of steps, which JAX has to be able to count."""
+    require_int(name, value, minimum=minimum)
+    if value > _MAX_STEPS:
+        raise ValueError(f"{name}: {value}; allowed: at most {_MAX_STEPS}")
+
 
 def clip_step(step: Any, last_step: int) -> jax.Array:
     """The step as a JAX integer array of its shape, clipped to 0, …, last_step.

@@ -1,0 +1,55 @@
+"""Checkpoints give back what was saved, bit for bit, and keep what they say."""
+
+from contextlib import closing
+from functools import partial
+
+import jax
+import numpy as np
+
+from silo_jax.checkpoint import Checkpoints
+from silo_jax.training.step import train_epoch
+from tests.tiny import STEPS_PER_CYCLE, assert_identical, tiny_data, tiny_recipe, tiny_state
+
+RECIPE = tiny_recipe("adamw")
+
+
+def on_host(state):
+    """A copy that no later step can touch."""
+    return jax.tree.map(lambda leaf: np.array(leaf, copy=True), state)
+
+
+def test_states_come_back_bit_for_bit_although_their_buffers_are_donated(tmp_path):
+    """Saving goes on in the background while the next epoch overwrites the state in place."""
+    epoch = jax.jit(partial(train_epoch, RECIPE), donate_argnums=0)
+    state, saved = tiny_state(RECIPE), {}
+    with closing(Checkpoints(tmp_path, steps_per_cycle=1)) as checkpoints:
+        for _ in range(6):
+            state, _ = epoch(state, tiny_data(), 10**6)
+            saved[int(state.step)] = on_host(state)
+            checkpoints.save(state)
+    with closing(Checkpoints(tmp_path, steps_per_cycle=1)) as checkpoints:
+        assert checkpoints.latest_step() == max(saved)
+        for step, want in saved.items():
+            assert_identical(checkpoints.restore(tiny_state(RECIPE), step), want)
+
+
+def test_the_newest_state_and_the_end_of_every_cycle_are_kept(tmp_path):
+    state = tiny_state(RECIPE)
+    with closing(Checkpoints(tmp_path, steps_per_cycle=STEPS_PER_CYCLE)) as checkpoints:
+        for step in (5, 6, 11, 12, 17):
+            checkpoints.save(state.replace(step=np.int32(step)))
+    assert sorted(int(p.name) for p in (tmp_path / "states").iterdir()) == [6, 12, 17]
+
+
+def test_the_rewind_point_comes_back_and_a_second_one_does_not_replace_it(tmp_path):
+    state, other = tiny_state(RECIPE), tiny_state(RECIPE, seed=1)
+    with closing(Checkpoints(tmp_path, steps_per_cycle=STEPS_PER_CYCLE)) as checkpoints:
+        checkpoints.save_rewind_point(state)
+        checkpoints.save_rewind_point(other)
+        point = checkpoints.restore_rewind_point(other)
+    assert_identical(point.params, state.params)
+
+
+def test_a_new_directory_has_no_state(tmp_path):
+    with closing(Checkpoints(tmp_path / "new", steps_per_cycle=3)) as checkpoints:
+        assert checkpoints.latest_step() is None

@@ -1,0 +1,84 @@
+"""Result files: what lies past a checkpoint is dropped, and nothing else."""
+
+import csv
+import json
+import os
+
+import pytest
+
+from silo_jax.training import results
+from silo_jax.training.results import CYCLE_COLUMNS, LAYER_COLUMNS, Results, write_atomically
+
+
+def fill(workdir) -> Results:
+    """Two seeds of two cycles of two epochs of five steps."""
+    files = Results(workdir)
+    for seed in (0, 1):
+        for cycle in (0, 1):
+            for epoch in (1, 2):
+                step = 10 * cycle + 5 * epoch
+                files.add_epoch({"seed": seed, "cycle": cycle, "step": step, "seconds": epoch})
+            row = dict.fromkeys(CYCLE_COLUMNS, 0) | {"seed": seed, "cycle": cycle, "step": step}
+            layer = dict.fromkeys(LAYER_COLUMNS, 0) | {"seed": seed, "cycle": cycle, "step": step}
+            files.add_cycle(row, [layer | {"layer": name} for name in ("a", "b,c")])
+    return files
+
+
+def left(workdir) -> dict[str, list[tuple[int, int]]]:
+    metrics = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    rows = {"metrics": [(row["seed"], row["step"]) for row in metrics]}
+    for name in ("cycles", "layers"):
+        with (workdir / f"{name}.csv").open(newline="") as file:
+            rows[name] = [(int(row["seed"]), int(row["step"])) for row in csv.DictReader(file)]
+    return rows
+
+
+@pytest.mark.parametrize("step", [0, 5, 10, 15, 20])
+def test_only_what_the_seed_reached_past_the_step_is_dropped(tmp_path, step):
+    files = fill(tmp_path)
+    before = left(tmp_path)
+    files.drop_after(0, step)
+    for name, rows in left(tmp_path).items():
+        assert rows == [row for row in before[name] if row[0] == 1 or row[1] <= step]
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "cycles.csv", "layers.csv"])
+def test_a_line_cut_off_in_writing_is_dropped(tmp_path, name):
+    files = fill(tmp_path)
+    path = tmp_path / name
+    whole = path.read_text()
+    last = whole.splitlines(keepends=True)[-1]
+    for cut in range(1, len(last)):
+        path.write_text(whole[:-cut])
+        files.drop_after(0, 100)
+        assert path.read_text() == whole[: -len(last)]
+
+
+def test_seconds_of_a_cycle_are_the_sum_over_its_epochs(tmp_path):
+    assert fill(tmp_path).seconds_of_cycle(seed=1, cycle=1) == 3
+
+
+def test_opening_again_keeps_what_is_there(tmp_path):
+    fill(tmp_path)
+    before = left(tmp_path)
+    Results(tmp_path)
+    assert left(tmp_path) == before
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+
+    def fail(_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+
+
+def test_the_environment_names_versions_and_device():
+    told = results.environment()
+    assert {"command", "commit", "python", "jax", "flax", "optax", "device"} <= told.keys()
+    assert all(told.values())
