@@ -37,7 +37,12 @@ def test_a_run_ends_with_a_table_and_a_report_and_is_not_repeated(tmp_path):
     assert f"report: {workdir / 'report.html'}" in done.stdout
     with (workdir / "cycles.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [(r["seed"], r["cycle"]) for r in rows] == [("0", "0"), ("0", "1"), ("1", "0"), ("1", "1")]
+    assert [(r["seed"], r["cycle"]) for r in rows] == [
+        ("0", "0"),
+        ("0", "1"),
+        ("1", "0"),
+        ("1", "1"),
+    ]
     for row in rows[::2]:
         assert f"{int(row['weights_left']):,}" in done.stdout
     assert {p.name for p in workdir.iterdir()} >= {

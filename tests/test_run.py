@@ -128,7 +128,10 @@ def test_a_finished_run_is_not_done_again(tmp_path):
     run_quietly(config, tmp_path)
     before = (tmp_path / "metrics.jsonl").read_bytes(), (tmp_path / "cycles.csv").read_bytes()
     run_quietly(config, tmp_path)
-    assert before == ((tmp_path / "metrics.jsonl").read_bytes(), (tmp_path / "cycles.csv").read_bytes())
+    assert before == (
+        (tmp_path / "metrics.jsonl").read_bytes(),
+        (tmp_path / "cycles.csv").read_bytes(),
+    )
 
 
 def test_the_train_program_is_compiled_once_in_a_run_of_ten_cycles(tmp_path, caplog):

@@ -156,7 +156,9 @@ def test_an_epoch_is_its_steps_one_after_another_on_different_images():
     want, step = tiny_state(recipe), jax.jit(partial(train_step, recipe))
     for indices in drawn:
         want, _ = step(want, DeviceSplit(data.images[indices], data.labels[indices]))
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), state.params, want.params)
+    jax.tree.map(
+        partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), state.params, want.params
+    )
 
 
 def test_epochs_and_seeds_differ_in_their_order():

@@ -111,14 +111,16 @@ def _kernel_gradient(
     bytes_per_image = grad.shape[1] * grad.shape[2] * patch_size * images.dtype.itemsize
     group = _divisor_up_to(images.shape[0], _PATCH_BYTES // bytes_per_image)
     padded = jnp.pad(images, ((0, 0), *padding, (0, 0)))
+    precise = jnp.promote_types(grad.dtype, jnp.float32)
 
     def add_group(total: jax.Array, pair: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
         patches = _patches(pair[0], shape[:2], grad.shape[1:3], strides)
-        return total + patches.reshape(-1, patch_size).T @ pair[1].reshape(-1, shape[3]), None
+        columns, grads = patches.reshape(-1, patch_size), pair[1].reshape(-1, shape[3])
+        return total + jnp.matmul(columns.T, grads, preferred_element_type=precise), None
 
     grouped = [a.reshape(-1, group, *a.shape[1:]) for a in (padded, grad)]
-    start = jnp.zeros((patch_size, shape[3]), grad.dtype)
-    return lax.scan(add_group, start, tuple(grouped))[0].reshape(shape)
+    start = jnp.zeros((patch_size, shape[3]), precise)
+    return lax.scan(add_group, start, tuple(grouped))[0].reshape(shape).astype(grad.dtype)
 
 
 def _patches(

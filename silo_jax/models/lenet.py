@@ -24,10 +24,11 @@ class MLP(nn.Module):
     hidden: Sequence[int] = (300, 100)
 
     def __post_init__(self) -> None:
-        if not self.hidden:
-            raise ValueError("model.hidden: (); allowed: at least one width")
+        if not isinstance(self.hidden, Sequence) or not self.hidden:
+            raise ValueError(f"model.hidden: {self.hidden!r}; allowed: widths, at least one")
         for width in self.hidden:
             require_int("model.hidden", width, minimum=1)
+        self.hidden = tuple(self.hidden)
         super().__post_init__()
 
     @nn.compact
@@ -47,12 +48,18 @@ class LeNet5(nn.Module):
 
     Attributes:
       num_classes: size of the output.
+
+    Raises:
+      ValueError: on a call, images too small to leave a pixel after the second pooling.
     """
 
     num_classes: int
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+        height, width = images.shape[1:3]
+        if min(height, width) < 12:
+            raise ValueError(f"images: {height}×{width}; allowed for lenet5: at least 12×12")
         x = nn.relu(Conv(6, (5, 5), padding=2)(images))
         x = nn.max_pool(x, (2, 2), strides=(2, 2))
         x = nn.relu(Conv(16, (5, 5))(x))

@@ -7,7 +7,7 @@ from typing import Any
 
 from flax import linen as nn
 
-from silo_jax.checks import require_choice
+from silo_jax.checks import require_choice, require_int
 from silo_jax.models.lenet import MLP, LeNet5
 from silo_jax.models.resnet_cifar import ResNetCifar
 
@@ -42,8 +42,9 @@ def create_model(name: str, *, num_classes: int, **options: Any) -> nn.Module:
       20
     """
     require_choice("model.name", name, MODELS)
+    require_int("num_classes", num_classes, minimum=1)
     for option in options:
-        require_choice(f"model.{option}", option, [*model_options(name)])
+        require_choice(f"option of {name}", option, model_options(name))
     return MODELS[name](num_classes=num_classes, **options)
 
 

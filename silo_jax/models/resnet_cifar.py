@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from silo_jax.checks import require_choice
+from silo_jax.checks import require_choice, require_int
 from silo_jax.models.conv import Conv
 
 SHORTCUTS = ("identity", "projection")
@@ -33,7 +33,8 @@ class ResNetCifar(nn.Module):
     shortcut: str = "identity"
 
     def __post_init__(self) -> None:
-        if self.depth < 8 or self.depth % 6 != 2:
+        require_int("model.depth", self.depth, minimum=8)
+        if self.depth % 6 != 2:
             raise ValueError(f"model.depth: {self.depth}; allowed: 6n + 2, that is 8, 14, 20, …")
         require_choice("model.shortcut", self.shortcut, SHORTCUTS)
         super().__post_init__()

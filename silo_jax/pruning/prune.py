@@ -38,7 +38,7 @@ def prune(
       masks: bool tree of the structure of ``params`` (see `init_masks`).
       fraction: share of the remaining prunable weights to prune, in [0, 1]; may be traced.
       criterion: "magnitude", or a function from ``params`` to a tree of scores of the same
-        structure and shapes; the lowest are pruned.
+        structure and shapes; the lowest are pruned. Scores are compared as float32.
       scope: "global" ranks all weights together, "layerwise" takes the fraction of every leaf.
 
     Returns:
@@ -71,7 +71,7 @@ def prune(
     prunable = [i for i, mask in enumerate(leaves) if mask.ndim]
     score_leaves = jax.tree.leaves(scores)
     share = fixed_point(fraction)
-    groups = [prunable] if scope == "global" else [[i] for i in prunable]
+    groups = [prunable] if scope == "global" and prunable else [[i] for i in prunable]
     for group in groups:
         kept = [leaves[i] for i in group]
         pruned = _prune_group([score_leaves[i] for i in group], kept, share)

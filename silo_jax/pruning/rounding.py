@@ -19,12 +19,12 @@ def fixed_point(fraction: ArrayLike) -> Words:
     """The fraction as three uint32 words: units, and two of binary places.
 
     Args:
-      fraction: in [0, 1]; a Python or NumPy number, or a JAX float32 scalar, traced or not. Below
-        2^-11 a 64-bit float has more than 64 binary places, and those beyond are cut off.
+      fraction: in [0, 1]; a Python or NumPy number, or a JAX scalar, traced or not. Below 2^-12 a
+        64-bit float has more than 64 binary places, and those beyond are cut off.
     """
     if isinstance(fraction, jax.Array):
         units = jnp.floor(fraction)
-        places = (fraction - units).astype(jnp.float32) * 2.0**32
+        places = (fraction - units).astype(jnp.promote_types(fraction.dtype, jnp.float32)) * 2.0**32
         high = jnp.floor(places)
         low = (places - high) * 2.0**32
         return units.astype(jnp.uint32), high.astype(jnp.uint32), low.astype(jnp.uint32)

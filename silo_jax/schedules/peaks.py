@@ -42,9 +42,10 @@ def s_curve(sparsity: ArrayLike | Sequence[float], steepness: ArrayLike = 5.0) -
     require("steepness", steepness, lambda b: (b > 0) & (b < jnp.inf), "finite, greater than 0")
     x = jnp.asarray(sparsity, float)
     # s depends on x : (1 − x) only. With the larger scaled to 1 the powers never both underflow.
-    larger = jax.lax.stop_gradient(jnp.maximum(x, 1 - x))
-    up, down = _power(x / larger, steepness), _power((1 - x) / larger, steepness)
-    return up / (up + down)
+    is_low = x < 0.5
+    ratio = jnp.where(is_low, x, 1 - x) / jnp.where(is_low, 1 - x, x)
+    power = _power(ratio, steepness)
+    return jnp.where(is_low, power, 1.0) / (1 + power)
 
 
 def silo_peaks(

@@ -1,0 +1,1 @@
+"""Measurements, each one command; speed is given as a ratio within one run."""

@@ -1,0 +1,49 @@
+"""Timing several programs in turn, and keeping the result with what it was measured on."""
+
+import json
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from silo_jax.training.results import environment
+
+
+def seconds_in_turn(programs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each program, run one after another ``repeats`` times, after one run to warm up.
+
+    Taking turns lets a change of the machine's speed meet all of them alike.
+    """
+    for program in programs.values():
+        jax.block_until_ready(program())
+    seconds: dict[str, list[float]] = {name: [] for name in programs}
+    for _ in range(repeats):
+        for name, program in programs.items():
+            started = time.perf_counter()
+            jax.block_until_ready(program())
+            seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def median_ratio(seconds: list[float], reference: list[float]) -> float:
+    """The median over turns of one program's time over another's."""
+    return statistics.median(a / b for a, b in zip(seconds, reference, strict=True))
+
+
+def report(rows: list[dict[str, Any]], out: str | None) -> None:
+    """Prints the rows, and writes them to a JSON file with command, versions and device."""
+    for row in rows:
+        print("  ".join(f"{key} {_text(value)}" for key, value in row.items()))
+    if out:
+        module = getattr(sys.modules["__main__"].__spec__, "name", "benchmarks")
+        told = environment() | {"command": shlex.join(["python", "-m", module, *sys.argv[1:]])}
+        Path(out).write_text(json.dumps({"environment": told, "rows": rows}, indent=2) + "\n")
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
