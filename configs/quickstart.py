@@ -15,12 +15,12 @@ def get_config() -> ConfigDict:
     config.data.validation_fraction = 0.15
     config.model.name = "mlp"
     config.model.hidden = (48, 24)
-    config.pruning.num_cycles = 16
+    config.pruning.num_cycles = 18
     config.pruning.fraction = 0.2
-    config.schedule.lower = 0.05
-    config.schedule.upper = 0.15
-    config.schedule.warmup_epochs = 1.0
-    config.schedule.drop_epochs = (4, 5)
-    config.training.epochs_per_cycle = 6
-    config.training.batch_size = 32
+    config.schedule.lower = 0.03
+    config.schedule.upper = 0.1
+    config.schedule.warmup_epochs = 0.5
+    config.schedule.drop_epochs = (2.5, 3.5)
+    config.training.epochs_per_cycle = 4
+    config.training.batch_size = 16
     return config

@@ -3,7 +3,8 @@
     python -m experiments.run --config=configs/quickstart.py --workdir=runs/quickstart
 
 Any field is changed by ``--config.FIELD=VALUE``. The same command on the same directory goes on
-where it was stopped. Exit status: 0 when the run is complete, 2 when the input is wrong.
+where it was stopped. Exit status: 0 when the run is complete, 1 when it was stopped, 2 when the
+input is wrong.
 """
 
 import logging
@@ -30,4 +31,7 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     logging.getLogger("absl").setLevel(logging.ERROR)
-    main(sys.argv)
+    try:
+        main(sys.argv)
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from the last finished epoch")

@@ -3,7 +3,8 @@
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -12,6 +13,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 
 class RunProgress:
@@ -25,21 +27,22 @@ class RunProgress:
         """
         self._console = console
         self._num_cycles = num_cycles
+        self._status = Text("compiling")
         self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=30),
             MofNCompleteColumn(),
-            TextColumn("epochs"),
+            TextColumn("epochs ·"),
             TimeElapsedColumn(),
-            TextColumn("left"),
+            TextColumn("·"),
             TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
+            TextColumn("left"),
         )
-        self._task = self._bar.add_task("compiling", total=total_epochs)
+        self._task = self._bar.add_task("", total=total_epochs)
+        self._live = Live(Group(self._status, self._bar), console=console)
 
     def __enter__(self) -> "RunProgress":
-        self._bar.start()
+        if self._console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(
@@ -48,7 +51,7 @@ class RunProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        self._live.stop()
 
     def skip(self, epochs: int) -> None:
         """Counts epochs that an earlier session has done."""
@@ -56,7 +59,8 @@ class RunProgress:
 
     def epoch(self, row: dict[str, Any]) -> None:
         """Shows a line of ``metrics.jsonl``."""
-        self._bar.update(self._task, advance=1, description=self._line(row))
+        self._status.plain = self._line(row)
+        self._bar.advance(self._task)
 
     def cycle(self, row: dict[str, Any]) -> None:
         """Notes a finished cycle, a row of ``cycles.csv``, where no bar is shown."""
@@ -73,6 +77,6 @@ class RunProgress:
     def _line(self, row: dict[str, Any]) -> str:
         return (
             f"seed {row['seed']} cycle {row['cycle']}/{self._num_cycles - 1} "
-            f"epoch {row['epoch']} · loss {row['train_loss']:.3f} · val {row['val_accuracy']:.1f} %"
-            f" · lr {row['lr']:.2g} · density {100 * row['density']:.1f} %"
+            f"epoch {row['epoch']} · loss {row['train_loss']:.3f} · val {row['val_accuracy']:.1f} % "
+            f"· lr {row['lr']:.2g} · density {100 * row['density']:.1f} %"
         )
