@@ -1,10 +1,10 @@
 """A convolution whose backward pass is fast on the CPU, inside a `lax.scan` as well.
 
-XLA's CPU backend has a fast convolution only for channels-last images and an undilated, unflipped
-kernel. What differentiation makes of a convolution is of another form, for which it falls back on
-naive loops wherever it is part of a loop's body (https://github.com/jax-ml/jax/issues/12868). Here
-the two gradients are written in the form it likes: the one of the images as a convolution, the one
-of the kernel as matrix products over patches. Other backends keep what JAX derives.
+XLA's CPU backend has a fast convolution only for channels-last images and an unflipped kernel. What
+differentiation makes of a convolution is of another form, for which it falls back on naive loops
+wherever it is part of a loop's body (https://github.com/jax-ml/jax/issues/12868). Here the two
+gradients are written in the form it likes: the one of the images as a convolution, the one of the
+kernel as matrix products over patches. Other backends keep what JAX derives.
 """
 
 from collections.abc import Callable

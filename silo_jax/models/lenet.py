@@ -59,7 +59,7 @@ class LeNet5(nn.Module):
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
         height, width = images.shape[1:3]
         if min(height, width) < 12:
-            raise ValueError(f"images: {height}×{width}; allowed for lenet5: at least 12×12")
+            raise ValueError(f"images for lenet5: {height}×{width}; allowed: at least 12×12")
         x = nn.relu(Conv(6, (5, 5), padding=2)(images))
         x = nn.max_pool(x, (2, 2), strides=(2, 2))
         x = nn.relu(Conv(16, (5, 5))(x))

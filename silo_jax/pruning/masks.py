@@ -112,7 +112,9 @@ def sparsity(masks: PyTree) -> jax.Array:
 def layer_counts(masks: PyTree) -> dict[str, tuple[int, int]]:
     """Size and number of kept weights of every prunable leaf, by path: ``{path: (size, kept)}``."""
     return {
-        path: (mask.size, int(jnp.sum(mask))) for path, mask in named_leaves(masks) if mask.ndim
+        path: (mask.size, int(jnp.sum(mask)))
+        for path, mask in named_leaves(masks)
+        if jnp.ndim(mask)
     }
 
 

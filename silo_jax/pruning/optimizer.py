@@ -68,6 +68,6 @@ def _is_placeholder(node: Any) -> bool:
 
 def _mask_accumulator(leaf: Any, mask: jax.Array) -> Any:
     """Masks what has the weights' shape, or stacks of it; factored moments and the like pass."""
-    if jnp.ndim(mask) == 0 or getattr(leaf, "shape", ())[-mask.ndim :] != mask.shape:
+    if _is_placeholder(leaf) or jnp.shape(leaf)[-jnp.ndim(mask) :] != jnp.shape(mask):
         return leaf
     return apply_mask(leaf, mask)

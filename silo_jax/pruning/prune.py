@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from silo_jax.checks import require, require_choice
@@ -56,8 +57,8 @@ def prune(
       [[True, False], [False, True]]
     """
     require("fraction", fraction, lambda f: (f >= 0) & (f <= 1), "between 0 and 1")
-    if jnp.ndim(fraction):
-        raise ValueError(f"fraction: shape {jnp.shape(fraction)}; allowed: a scalar")
+    if np.ndim(fraction):
+        raise ValueError(f"fraction: shape {np.shape(fraction)}; allowed: a scalar")
     require_choice("scope", scope, SCOPES)
     if not callable(criterion):
         require_choice("criterion", criterion, CRITERIA)

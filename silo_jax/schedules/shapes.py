@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from silo_jax.checks import require
@@ -27,7 +28,7 @@ def constant() -> optax.Schedule:
       >>> float(shapes.constant()(7))
       1.0
     """
-    return lambda step: jnp.ones(jnp.shape(step))
+    return lambda step: jnp.ones(np.shape(step))
 
 
 def linear_decay(decay_steps: int, floor: float = 0.0) -> optax.Schedule:
@@ -192,7 +193,7 @@ def warmup_step_decay(
     last_drop = max(drop_steps, default=0)
 
     def shape(step: Any) -> jax.Array:
-        ramp = _progress(step, warmup_steps) if warmup_steps else jnp.ones(jnp.shape(step))
+        ramp = _progress(step, warmup_steps) if warmup_steps else jnp.ones(np.shape(step))
         num_drops = jnp.searchsorted(drops, clip_step(step, last_drop), side="right")
         return ramp * jnp.asarray(drop_factor, float) ** num_drops
 

@@ -1,0 +1,128 @@
+"""Sets that cannot be read are refused in one line."""
+
+import re
+
+import numpy as np
+import pytest
+
+from silo_jax.data import check_data_name, load_data
+from silo_jax.data import tfds_source as source_module
+from tests.tfds_sets import SHAPE, edit_info, make_examples, refused, write_set
+
+pytest.importorskip("tensorflow_datasets")
+
+
+def test_labels_and_images_that_are_not_what_is_declared(paths, small_reads):
+    import tensorflow_datasets as tfds
+
+    kinds = tfds.features
+    declared = {"image": kinds.Image(shape=SHAPE), "label": kinds.ClassLabel(num_classes=3)}
+    images, labels = make_examples(20, 0)
+    wrong = np.where(np.arange(20) == 15, 3, labels % 3)
+    splits = {"train": (images, wrong), "test": (images, wrong)}
+    write_set(paths["data_dir"], "labels", declared=declared, splits=splits)
+    with refused(r"labels:1\.0\.0 test in .*: label 15 is 3; allowed: 0\.\.2"):
+        load_data("labels", **paths)
+    mixed = [*images[:15], images[15][:, :4], *images[16:]]
+    write_set(
+        paths["data_dir"], "shapes", splits={"train": (mixed, labels), "test": (mixed, labels)}
+    )
+    with refused(r"shapes:1\.0\.0 test in .*: image 15 has the shape \(6, 4, 3\), not \(6, 5, 3\)"):
+        load_data("shapes", **paths)
+
+
+@pytest.mark.parametrize("missing", ["train", "test"])
+def test_both_train_and_test_are_needed(paths, missing):
+    splits = {"train": make_examples(20, 0), "test": make_examples(20, 1)}
+    splits["validation"] = splits.pop(missing)
+    write_set(paths["data_dir"], splits=splits)
+    with refused(rf"data\.name: 'tiny' has no '{missing}' split; .*'validation'"):
+        load_data("tiny", **paths)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("fashion_mnst", "did you mean 'fashion_mnist'"),
+        ("tinny", "did you mean 'tiny'"),
+        ("nothing_like_that_at_all", r"allowed: 'digits' or .* set$"),
+        ("cifar10/huge", "no such configuration; allowed: 'cifar10' without one$"),
+        ("imagenet_resized/32x23", "no such configuration; allowed: .* mean '32x32'"),
+        ("cifar10:0.0.9", r"in '.*': Dataset cifar10 cannot be loaded at version 0\.0\.9, only"),
+        ("celeb_a", r" is not a set of \(image, label\)"),
+        ("lfw", r"not a set of \(image, label\).*\('label', 'image'\)"),
+        ("imagenet2012", r"images uint8\[None, None, 3\]; allowed: .*one fixed shape"),
+        ("huggingface:mnist", r"written name\[/configuration\]\[:version\]"),
+        ("../tiny", r"written name"),
+        ("mnist/x=3", r"written name"),
+        ("", "written name"),
+        (None, "written name"),
+    ],
+)
+def test_names_that_are_refused(paths, name, message):
+    write_set(paths["data_dir"])
+    for check in (check_data_name, lambda name, _: load_data(name, **paths)):
+        with refused(rf"^data\.name: {re.escape(repr(name))}.*{message}"):
+            check(name, paths["data_dir"])
+    assert not paths["cache_dir"].exists()
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny:1.0.0", "mnist", "cifar100", "svhn_cropped"])
+def test_names_that_are_allowed_whether_prepared_or_not(paths, name):
+    write_set(paths["data_dir"])
+    check_data_name(name, paths["data_dir"])
+
+
+def test_without_tensorflow_a_set_must_be_prepared(paths, monkeypatch):
+    monkeypatch.setattr(source_module, "find_spec", lambda name: None)
+    with refused(
+        r"data\.name: 'mnist' is not prepared in data\.data_dir '.*/tfds'; "
+        r".*TFDS_DATA_DIR.*pip install \"silo-jax\[tfds-prepare\]\""
+    ):
+        load_data("mnist", **paths)
+    write_set(paths["data_dir"], "mnist", "1.0.0")
+    with refused(r"not prepared in .* at version \d\.\d\.\d \(only at 1\.0\.0\)"):
+        load_data("mnist", **paths)
+
+
+def test_what_tfds_cannot_prepare_is_one_line(paths, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    def fails(self):
+        raise ConnectionError("no such host\nand so on")
+
+    monkeypatch.setattr(source_module, "find_spec", lambda name: object())
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fails)
+    with refused("'mnist' is not prepared .* cannot prepare it: no such host$", RuntimeError):
+        load_data("mnist", **paths)
+
+
+def test_what_tfds_prepares_is_array_record(paths, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    formats = []
+
+    def fake(self):
+        formats.append(self.info.file_format.value)
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr(source_module, "find_spec", lambda name: object())
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fake)
+    with refused("enough", RuntimeError):
+        load_data("mnist", **paths)
+    assert formats == ["array_record"]
+
+
+def test_tfrecord_is_refused(paths):
+    directory, _ = write_set(paths["data_dir"])
+    edit_info(directory, lambda info: info.update(fileFormat="tfrecord"))
+    with refused(r"data\.data_dir: tiny:1\.0\.0 test in '.*' is prepared as tfrecord, .*allowed:"):
+        load_data("tiny", **paths)
+
+
+def test_records_that_are_gone_are_one_line(paths):
+    directory, _ = write_set(paths["data_dir"])
+    for records in directory.glob("*array_record*"):
+        records.unlink()
+    with refused(r"data\.data_dir: cannot read .*tiny:1\.0\.0 test", RuntimeError):
+        load_data("tiny", **paths)
