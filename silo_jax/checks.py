@@ -41,4 +41,4 @@ def require_choice(name: str, value: str, choices: Iterable[str]) -> None:
         return
     near = get_close_matches(str(value), choices, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise ValueError(f"{name}: {value!r}; allowed: {', '.join(choices)}{hint}")
+    raise ValueError(f"{name}: {value!r}; allowed: {', '.join(choices) or 'none'}{hint}")

@@ -192,10 +192,14 @@ def test_peaks_under_jit_and_vmap_equal_the_eager_ones():
 
 
 def test_traced_sparsities_may_come_in_a_list():
-    peaks = jax.jit(
-        lambda x: silo_peaks_from_sparsity([0.0, x, 1.0], lower=0.0, upper=1.0, delay=0)
-    )
-    np.testing.assert_allclose(peaks(0.3), [0.0, authors_curve(0.3, 5), 1.0], atol=1e-6)
+    expected = [0.0, authors_curve(0.3, 5), 1.0]
+    np.testing.assert_allclose(jax.jit(lambda x: s_curve([0, x, 1]))(0.3), expected, atol=1e-6)
+
+    @jax.jit
+    def peaks(x):
+        return silo_peaks_from_sparsity([0, x, 1], lower=0.0, upper=1.0, delay=0)
+
+    np.testing.assert_allclose(peaks(0.3), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("value", [-1e-6, 1.00000001, float("nan"), "0.3", None, [0.5, 2.0]])

@@ -1,6 +1,7 @@
 """The state of a run: everything that training changes, as one pytree."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -68,7 +69,7 @@ def create_state(
       ValueError: ``prunable`` fits no leaf.
     """
     init_rng, train_rng = jax.random.split(jax.random.PRNGKey(seed))
-    variables = jax.jit(model.init)(init_rng, jnp.zeros((1, *image_shape)))
+    variables = _init(model, init_rng, image_shape)
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -80,6 +81,11 @@ def create_state(
         peaks=jnp.array(peaks, jnp.float32),
         rng=train_rng,
     )
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _init(model: nn.Module, rng: jax.Array, image_shape: tuple[int, int, int]) -> Any:
+    return model.init(rng, jnp.zeros((1, *image_shape)))
 
 
 def start_cycle(
