@@ -77,6 +77,6 @@ class RunProgress:
     def _line(self, row: dict[str, Any]) -> str:
         return (
             f"seed {row['seed']} cycle {row['cycle']}/{self._num_cycles - 1} "
-            f"epoch {row['epoch']} · loss {row['train_loss']:.3f} · val {row['val_accuracy']:.1f} % "
-            f"· lr {row['lr']:.2g} · density {100 * row['density']:.1f} %"
+            f"epoch {row['epoch']} · loss {row['train_loss']:.3f} "
+            f"· val {row['val_accuracy']:.1f} % · lr {row['lr']:.2g} · density {100 * row['density']:.1f} %"
         )

@@ -1,0 +1,47 @@
+"""The benchmarks compare what does the same."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks.masked_step import without_masks
+from benchmarks.measure import median_ratio, seconds_in_turn
+from benchmarks.prune import num_kept, ways, weights_and_masks
+from silo_jax.training.step import DeviceSplit, train_step
+from tests.tiny import tiny_data, tiny_recipe, tiny_state
+
+
+def test_every_way_of_pruning_keeps_the_same_weights():
+    params, masks = weights_and_masks(2000, num_layers=4)
+    flat = {}
+    for name, way in ways(with_argsort=True).items():
+        kept = way(params, masks)
+        flat[name] = np.concatenate([np.ravel(mask) for mask in jax.tree.leaves(kept)])
+    assert num_kept(flat["prune"]) == num_kept(masks) - round(0.2 * num_kept(masks))
+    for name, kept in flat.items():
+        np.testing.assert_array_equal(kept, flat["prune"], err_msg=name)
+
+
+def test_a_step_without_masks_is_the_masked_step_on_a_dense_network():
+    recipe, data = tiny_recipe(), tiny_data()
+    state, batch = tiny_state(recipe), DeviceSplit(data.images[:4], data.labels[:4])
+    masked, _ = train_step(recipe, state, batch)
+    unmasked, _ = train_step(recipe, without_masks(state), batch)
+    jax.tree.map(np.testing.assert_array_equal, masked.params, unmasked.params)
+
+    def num_selects(state):
+        return str(jax.make_jaxpr(partial(train_step, recipe))(state, batch)).count("select_n")
+
+    assert num_selects(without_masks(state)) < num_selects(state)
+
+
+def test_programs_take_turns_and_ratios_are_per_turn():
+    calls = []
+    programs = {"a": lambda: calls.append("a"), "b": lambda: calls.append("b") or jnp.zeros(())}
+    seconds = seconds_in_turn(programs, repeats=3)
+    assert calls == ["a", "b"] * 4
+    assert {name: len(times) for name, times in seconds.items()} == {"a": 3, "b": 3}
+    assert median_ratio([2.0, 9.0, 8.0], [1.0, 3.0, 2.0]) == pytest.approx(3.0)
