@@ -78,5 +78,6 @@ class RunProgress:
         return (
             f"seed {row['seed']} cycle {row['cycle']}/{self._num_cycles - 1} "
             f"epoch {row['epoch']} · loss {row['train_loss']:.3f} "
-            f"· val {row['val_accuracy']:.1f} % · lr {row['lr']:.2g} · density {100 * row['density']:.1f} %"
+            f"· val {row['val_accuracy']:.1f} % · lr {row['lr']:.2g} "
+            f"· density {100 * row['density']:.1f} %"
         )
