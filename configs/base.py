@@ -56,7 +56,7 @@ def base_config() -> ConfigDict:
     # "weights" goes back to their values at the rewind point; "lr" keeps the weights. Either way
     # each cycle starts the learning rate afresh, and the optimizer's state.
     config.rewind.policy = "weights"
-    # The rewind point, before the end of cycle 0; 0 is initialisation.
+    # The rewind point of "weights", before the end of cycle 0; 0 is initialisation.
     config.rewind.epoch = 0
     config.rewind.step = 0
 

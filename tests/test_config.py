@@ -108,6 +108,7 @@ STEPS = {"training__epochs_per_cycle": 0, "training__steps_per_cycle": 50}
         ("rewind.policy", {"rewind__policy": "weight"}),
         ("rewind.epoch", {"rewind__epoch": 2}),
         ("rewind.step", {"rewind__step": 3}),
+        ("rewind.epoch", {"rewind__policy": "lr", "rewind__epoch": 1}),
         ("schedule.name", {"schedule__name": "sylo"}),
         ("schedule.shape", {"schedule__shape": "cosine"}),
         ("schedule.lower", {"schedule__lower": -0.1}),
@@ -152,7 +153,7 @@ def test_a_missing_field_and_one_too_many_are_named():
         check_config(config)
     config = tiny_config()
     config.model.width = 3
-    with pytest.raises(ValueError, match=r"^model.width"):
+    with pytest.raises(ValueError, match=r"^option of mlp: .width."):
         check_config(config)
 
 

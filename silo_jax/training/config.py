@@ -234,6 +234,9 @@ def _check_durations(fields: dict[str, Any]) -> None:
     rewind = fields[f"rewind.{unit[:-1]}"]
     if rewind >= length:
         raise ValueError(f"rewind.{unit[:-1]}: {rewind}; allowed: below the cycle's {length}")
+    if rewind and fields["rewind.policy"] != "weights":
+        policy = fields["rewind.policy"]
+        raise ValueError(f"rewind.{unit[:-1]}: {rewind}; allowed: 0 with the policy {policy!r}")
     if fields["schedule.shape"] == "warmup_step_decay":
         _check_warmup_and_drops(fields, unit, length)
 

@@ -1,8 +1,9 @@
 """The loop over seeds, cycles and epochs: train, evaluate, prune, checkpoint, rewind."""
 
 import time
+from collections.abc import Callable
 from contextlib import closing
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,11 @@ def run_seeds(experiment: Experiment, workdir: Path, console: Console) -> None:
 
 
 class Programs:
-    """The compiled programs of an experiment. A call that would need another one is an error."""
+    """The programs of an experiment, each compiled when it is first needed."""
 
     def __init__(self, experiment: Experiment) -> None:
-        recipe, state = experiment.recipe, experiment.create_state(seed=0)
-        stop = jnp.zeros((), jnp.int32)
-        train = jax.jit(train_epoch, static_argnums=0, donate_argnums=1)
-        self._train = train.lower(recipe, state, experiment.train, stop).compile()
-        self._train_data = experiment.train
+        recipe = experiment.recipe
+        self._experiment = experiment
         batch_size = experiment.config.training.eval_batch_size
         self.evaluate = jax.jit(partial(evaluate, recipe, batch_size))
         self.learning_rate = jax.jit(partial(learning_rate, recipe))
@@ -65,7 +63,15 @@ class Programs:
 
     def train(self, state: TrainState, stop: int) -> tuple[TrainState, Sums]:
         """Trains to the end of the epoch or to ``stop``; the state handed in is used up."""
-        return self._train(state, self._train_data, jnp.asarray(stop, jnp.int32))
+        return self._train(state, self._experiment.train, jnp.asarray(stop, jnp.int32))
+
+    @cached_property
+    def _train(self) -> Callable[..., tuple[TrainState, Sums]]:
+        """Compiled ahead of the calls: one that would need another program is an error."""
+        state, stop = self._experiment.create_state(seed=0), jnp.zeros((), jnp.int32)
+        train = jax.jit(train_epoch, static_argnums=0, donate_argnums=1)
+        lowered = train.lower(self._experiment.recipe, state, self._experiment.train, stop)
+        return lowered.compile()
 
 
 class SeedRun:
