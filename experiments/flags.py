@@ -43,13 +43,25 @@ def _parse(argv: list[str]) -> dict[str, Any]:
         "config", help_string="config file", flag_values=values, sys_argv=argv
     )
     flags.DEFINE_string("workdir", None, "directory of the run", flag_values=values)
-    surplus = values(argv)[1:]
+    surplus = _fill(values, argv)[1:]
     if surplus:
         raise ValueError(f"argument: {surplus[0]!r}; allowed: --config, --config.FIELD, --workdir")
     for name in ("config", "workdir"):
         if not values[name].value:
             raise ValueError(f"--{name}: missing; allowed: --{name}=PATH")
     return {"config": _loaded(values["config"]), "workdir": values["workdir"].value}
+
+
+def _fill(values: flags.FlagValues, argv: list[str]) -> list[str]:
+    """Parses into ``values``. Whatever a config file's own code raises becomes a ValueError."""
+    try:
+        return values(argv)
+    except Exception as error:
+        if isinstance(error, flags.Error) and "Traceback" not in str(error):
+            raise
+        reason = str(error).strip().splitlines()[-1] if str(error) else type(error).__name__
+        flag = next((arg for arg in argv if arg.startswith("--config=")), "--config")
+        raise ValueError(f"{flag}: {reason}; allowed: a file that defines get_config()") from error
 
 
 def _loaded(flag: Any) -> ConfigDict:
