@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 def base_config() -> ConfigDict:
     config = ConfigDict()
 
-    # One run for each seed (initialisation, data order, augmentation): integers of at least 0.
+    # One run for each seed (initialisation, data order, augmentation), from 0 to 2^32 - 1.
     config.seeds = (0,)
 
     # Where TensorFlow Datasets keeps its data; "" is $TFDS_DATA_DIR, or else its own default.
@@ -37,7 +37,8 @@ def base_config() -> ConfigDict:
     config.data.flip = False
 
     config.model = ConfigDict()
-    # A name of silo_jax.models.MODELS. Further fields of `model` are options of that family.
+    # A name of silo_jax.models.MODELS. Further fields of `model` are options of that family, such
+    # as `shortcut` of the ResNets; a config file adds those that it needs.
     config.model.name = "lenet_300_100"
 
     config.pruning = ConfigDict()

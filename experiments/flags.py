@@ -24,6 +24,8 @@ def parse_flags(argv: list[str]) -> dict[str, Any]:
         plain = _parse([arg for arg in argv if not _OVERRIDE.fullmatch(arg)])
         for override in overrides:
             _check_override(plain["config"], override)
+            if sum(other["field"] == override["field"] for other in overrides) > 1:
+                raise ValueError(f"--config.{override['field']}: given twice; allowed: once")
         return _parse(argv)
 
 
@@ -68,7 +70,7 @@ def _loaded(flag: Any) -> ConfigDict:
     """The config, which ml_collections loads so lazily that a missing file fails only when used."""
     try:
         len(flag.value)
-    except (OSError, TypeError):
+    except (OSError, TypeError, AttributeError):
         message = f"--config: {flag.config_filename!r}; allowed: a file that defines get_config()"
         raise ValueError(message) from None
     return flag.value

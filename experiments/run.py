@@ -3,12 +3,13 @@
     python -m experiments.run --config=configs/quickstart.py --workdir=runs/quickstart
 
 Any field is changed by ``--config.FIELD=VALUE``. The same command on the same directory goes on
-where it was stopped. Exit status: 0 when the run is complete, 1 when it was stopped, 2 when the
-input is wrong.
+where it was stopped. Exit status: 0 when the run is complete, 1 when it was stopped or failed,
+2 when the input is wrong.
 """
 
 import logging
 import sys
+from pathlib import Path
 
 from rich.console import Console
 
@@ -19,10 +20,13 @@ def main(argv: list[str]) -> None:
     values = parse_flags(argv)
     # Only now, so that wrong flags are answered at once.
     from silo_jax.reporting import read_run, results_table, write_report
-    from silo_jax.training.run import run
+    from silo_jax.training.loop import run_seeds
+    from silo_jax.training.run import prepare
 
     with exit_on_bad_input():
-        workdir = run(values["config"], values["workdir"])
+        experiment = prepare(values["config"], values["workdir"])
+    workdir = Path(values["workdir"])
+    run_seeds(experiment, workdir, Console(stderr=True))
     report = write_report(workdir)
     console = Console()
     console.print(results_table(read_run(workdir)))

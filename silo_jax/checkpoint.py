@@ -1,5 +1,6 @@
 """Checkpoints of a run: resume points, the end of every cycle, and the rewind point."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,8 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits until everything is written."""
-        self._states.close()
-        self._rewind.close()
+        with closing(self._rewind), closing(self._states):
+            pass
 
 
 def _manager(directory: Path, **options: Any) -> ocp.CheckpointManager:

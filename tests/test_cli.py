@@ -78,6 +78,8 @@ QUICK = "--config=configs/quickstart.py"
         (("--config=configs/quickstart.py:variant",), ("quickstart.py:variant: ", "get_config()")),
         ((), ("--config: missing",)),
         ((QUICK, "surplus"), ("'surplus'",)),
+        ((QUICK, "--config.seeds=0", "--config.seeds=1"), ("--config.seeds", "twice")),
+        (("--config=configs/base.py",), ("configs/base.py", "get_config()")),
         ((QUICK, "--wrkdir=x"), ("wrkdir",)),
     ],
 )
@@ -97,13 +99,23 @@ def test_a_missing_workdir_and_one_that_is_a_file_are_refused(tmp_path):
     assert "--workdir: missing" in experiment(QUICK).stderr
     file = tmp_path / "file"
     file.write_text("kept")
-    for workdir in (file, file / "below"):
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to(tmp_path / "nowhere")
+    half = tmp_path / "half"
+    half.mkdir()
+    (half / "checkpoints").write_text("a file")
+    for workdir in (file, file / "below", half, tmp_path / ("x" * 300)):
         refused = experiment(QUICK, f"--workdir={workdir}")
         assert refused.returncode == 2
         assert refused.stderr == (
             f"error: workdir: {workdir}; allowed: a directory that can be read and written\n"
         )
+    for workdir in (dangling, Path("/proc/run")):
+        refused = experiment(QUICK, f"--workdir={workdir}")
+        assert refused.returncode == 2
+        assert refused.stderr.startswith(f"error: workdir: {workdir} cannot be written: ")
     assert file.read_text() == "kept"
+    assert [path.name for path in half.iterdir()] == ["checkpoints"]
 
 
 def test_a_set_that_is_not_prepared_is_refused_with_what_to_do(tmp_path):

@@ -92,6 +92,7 @@ STEPS = {"training__epochs_per_cycle": 0, "training__steps_per_cycle": 50}
         ("seeds", {"seeds": ()}),
         ("seeds", {"seeds": (0, 0)}),
         ("seeds", {"seeds": (-1,)}),
+        ("seeds", {"seeds": (0, 2**32)}),
         ("seeds", {"seeds": ("a",)}),
         ("data.validation_fraction", {"data__validation_fraction": 1.0}),
         ("data.std", {"data__mean": (0.5,), "data__std": (0.0,)}),
@@ -116,6 +117,7 @@ STEPS = {"training__epochs_per_cycle": 0, "training__steps_per_cycle": 50}
         ("schedule.steepness", {"schedule__steepness": 0.0}),
         ("schedule.delay", {"schedule__delay": -1}),
         ("schedule.peaks", {"schedule__name": "list", "schedule__peaks": (0.1,)}),
+        ("schedule.peaks", {"schedule__peaks": (0.1, 0.2)}),
         ("schedule.warmup_epochs", {"schedule__warmup_epochs": 2.5}),
         (
             "schedule.warmup_epochs",

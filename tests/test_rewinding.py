@@ -6,21 +6,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
 
 from silo_jax import apply_masks
 from silo_jax.rewinding import RewindPoint, rewind_lr, rewind_weights
 from silo_jax.training.step import learning_rate, train_epoch
-from tests.tiny import STEPS_PER_CYCLE, assert_identical, tiny_data, tiny_recipe, tiny_state
-
-
-class WithStatistics(nn.Module):
-    num_classes: int = 3
-
-    @nn.compact
-    def __call__(self, images, train=False):
-        x = nn.Dense(7)(images.reshape(images.shape[0], -1))
-        return nn.Dense(self.num_classes)(nn.BatchNorm(use_running_average=not train)(x))
+from tests.tiny import (
+    STEPS_PER_CYCLE,
+    WithStatistics,
+    assert_identical,
+    tiny_data,
+    tiny_recipe,
+    tiny_state,
+)
 
 
 @pytest.fixture(scope="module", params=["sgd", "adamw"])

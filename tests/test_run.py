@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import re
+import time
 
 import jax
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 
 from silo_jax import apply_masks, silo_peaks
 from silo_jax.checkpoint import Checkpoints
+from silo_jax.rewinding import RewindPoint
+from silo_jax.training import loop
 from silo_jax.training.config import check_config
 from silo_jax.training.experiment import load_experiment
 from silo_jax.training.progress import RunProgress
@@ -81,8 +84,17 @@ def test_a_run_of_two_cycles_learns_prunes_and_rewinds(tmp_path):
             "rewind__step": 7,
             "schedule__warmup_steps": 3,
         },
+        {
+            "model__name": "resnet20",
+            "data__crop_padding": 1,
+            "data__flip": True,
+            "training__epochs_per_cycle": 0,
+            "training__steps_per_cycle": 3,
+            "training__batch_size": 700,
+            "rewind__step": 2,
+        },
     ],
-    ids=["weights", "lr", "steps"],
+    ids=["weights", "lr", "steps", "resnet20"],
 )
 def test_a_run_stopped_after_any_epoch_goes_on_bit_for_bit(tmp_path, monkeypatch, fields):
     config = tiny_config(seeds=(0, 1), **fields)
@@ -119,7 +131,8 @@ def test_the_rewind_point_in_the_middle_of_an_epoch_is_the_state_at_that_step(tm
     checkpoints = Checkpoints(
         (tmp_path / "a" / "checkpoints" / "seed_0").absolute(), steps_per_cycle=27
     )
-    assert_identical(checkpoints.restore_rewind_point(want).params, want.params)
+    point = checkpoints.restore_rewind_point(want)
+    assert_identical(point, RewindPoint(want.params, want.batch_stats))
     checkpoints.close()
 
 
@@ -162,3 +175,53 @@ def test_a_batch_larger_than_the_data_is_refused_before_anything_is_written(tmp_
     with pytest.raises(ValueError, match=r"training.batch_size: 5000; allowed: at most the 1293"):
         run_quietly(config, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_cycles_without_any_weight_are_refused(tmp_path):
+    fields = {"pruning__fraction": 0.9, "model__hidden": (2,)}  # 2 · 64 + 2 · 10 weights
+    left = [148]
+    while left[-1]:
+        left.append(left[-1] - round(0.9 * left[-1]))
+    most = len(left) - 1
+    load_experiment(tiny_config(pruning__num_cycles=most, **fields))
+    with pytest.raises(ValueError, match=rf"^pruning.num_cycles: {most + 1}; .* at most {most},"):
+        run_quietly(tiny_config(pruning__num_cycles=most + 1, **fields), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_compiling_is_not_in_the_time_of_an_epoch(tmp_path, monkeypatch):
+    compile_programs = loop.Programs.__init__
+
+    def slowly(self, experiment):
+        time.sleep(5)
+        compile_programs(self, experiment)
+
+    monkeypatch.setattr(loop.Programs, "__init__", slowly)
+    run_quietly(tiny_config(), tmp_path)
+    first, second = (float(row["seconds"]) for row in rows_of(tmp_path / "cycles.csv"))
+    assert first < second + 4
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{"])
+def test_a_run_without_a_sound_config_is_not_taken_up(tmp_path, content):
+    run_quietly(tiny_config(pruning__num_cycles=1), tmp_path)
+    (tmp_path / "config.json").unlink()
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"^workdir: .* config.json cannot be read; allowed: "):
+        run_quietly(tiny_config(pruning__num_cycles=1), tmp_path)
+
+
+def test_a_directory_in_which_nothing_was_computed_takes_another_config(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "Programs", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run_quietly(tiny_config(), tmp_path)
+    run_quietly(tiny_config(pruning__num_cycles=1), tmp_path)
+
+
+def test_a_finished_run_keeps_the_environment_it_ran_in(tmp_path):
+    run_quietly(tiny_config(pruning__num_cycles=1), tmp_path)
+    (tmp_path / "environment.json").write_text('{"device": "another"}')
+    run_quietly(tiny_config(pruning__num_cycles=1), tmp_path)
+    assert (tmp_path / "environment.json").read_text() == '{"device": "another"}'

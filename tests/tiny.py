@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from ml_collections import ConfigDict
 from rich.console import Console
 
@@ -29,6 +30,8 @@ def tiny_config(**fields: Any) -> ConfigDict:
     config.pruning.num_cycles = 2
     config.training.epochs_per_cycle = 2
     config.training.batch_size = 64
+    if fields.get("model__name", "mlp") != "mlp":
+        del config.model.hidden
     for name, value in fields.items():
         section, _, field = name.rpartition("__")
         (config[section] if section else config)[field] = value
@@ -52,6 +55,17 @@ def tiny_recipe(optimizer: str = "sgd", **changes: Any) -> Recipe:
         "prune_fraction": 0.5,
     }
     return Recipe(**settings | changes)
+
+
+class WithStatistics(nn.Module):
+    """A network that has BatchNorm."""
+
+    num_classes: int = 3
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+        x = nn.Dense(7)(images.reshape(images.shape[0], -1))
+        return nn.Dense(self.num_classes)(nn.BatchNorm(use_running_average=not train)(x))
 
 
 def tiny_state(recipe: Recipe, seed: int = 0) -> TrainState:

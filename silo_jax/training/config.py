@@ -59,20 +59,21 @@ _FLAG: _Rule = (lambda v: isinstance(v, bool), "True or False")
 _COUNT: _Rule = (lambda v: _is_int(v) and v >= 1, "an integer of at least 1")
 _FROM_0: _Rule = (lambda v: _is_int(v) and v >= 0, "an integer of at least 0")
 _NOT_NEGATIVE: _Rule = (lambda v: _is_number(v) and 0 <= v < float("inf"), "a number of at least 0")
+_SEED: _Rule = (lambda v: _is_int(v) and 0 <= v < 2**32, "an integer from 0 to 2^32 - 1")
 _INSIDE: _Rule = (lambda v: _is_number(v) and 0 < v < 1, "a number between 0 and 1, both excluded")
 _SHARE: _Rule = (lambda v: _is_number(v) and 0 <= v <= 1, "a number from 0 to 1")
 
 _RULES: dict[str, _Rule] = {
     "seeds": (
-        lambda v: len(v) > 0 and _all(_FROM_0[0])(v) and len(set(v)) == len(v),
-        "different integers of at least 0, at least one",
+        lambda v: len(v) > 0 and _all(_SEED[0])(v) and len(set(v)) == len(v),
+        "at least one, each different and from 0 to 2^32 - 1",
     ),
     "data_dir": _TEXT,
     "data.name": _TEXT,
     "data.data_dir": _TEXT,
     "data.cache_dir": _TEXT,
     "data.validation_fraction": _INSIDE,
-    "data.split_seed": _FROM_0,
+    "data.split_seed": _SEED,
     "data.mean": (_all(_is_number), "numbers, one a channel, or ()"),
     "data.std": (_all(lambda v: _is_number(v) and v > 0), "numbers above 0, one a channel, or ()"),
     "data.crop_padding": _FROM_0,
@@ -254,6 +255,8 @@ def _check_lengths(fields: dict[str, Any]) -> None:
     peaks, num_cycles = fields["schedule.peaks"], fields["pruning.num_cycles"]
     if fields["schedule.name"] == "list" and len(peaks) != num_cycles:
         raise ValueError(f"schedule.peaks: {peaks}; allowed: {num_cycles} numbers, one a cycle")
+    if peaks and fields["schedule.name"] != "list":
+        raise ValueError(f"schedule.peaks: {peaks}; allowed: () unless schedule.name is 'list'")
     if len(fields["data.mean"]) != len(fields["data.std"]):
         raise ValueError(
             f"data.std: {fields['data.std']}; allowed: as many numbers as data.mean, "

@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from silo_jax.data import ImageData, Split, channel_statistics, load_data
 from silo_jax.models import create_model
+from silo_jax.pruning import layer_counts
 from silo_jax.training.config import Durations, durations, make_peaks, make_shape
 from silo_jax.training.optimizer import make_optimizer
 from silo_jax.training.state import TrainState, create_state
@@ -79,7 +80,7 @@ def load_experiment(config: ConfigDict) -> Experiment:
         )
     steps_per_epoch = num_images // config.training.batch_size
     lengths = durations(config, steps_per_epoch)
-    return Experiment(
+    experiment = Experiment(
         config=config,
         recipe=_recipe(config, data, lengths),
         lengths=lengths,
@@ -89,6 +90,23 @@ def load_experiment(config: ConfigDict) -> Experiment:
         validation=_on_device(data.validation),
         test=_on_device(data.test),
     )
+    _check_weights_left(experiment)
+    return experiment
+
+
+def _check_weights_left(experiment: Experiment) -> None:
+    """Refuses cycles in which nothing would be left to train."""
+    pruning = experiment.config.pruning
+    masks = experiment.create_state(experiment.config.seeds[0]).masks
+    sizes = [size for size, _ in layer_counts(masks).values()]
+    left = [sum(sizes)] if pruning.scope == "global" else sizes
+    for cycle in range(1, pruning.num_cycles):
+        left = [number - round(pruning.fraction * number) for number in left]
+        if sum(left) == 0:
+            raise ValueError(
+                f"pruning.num_cycles: {pruning.num_cycles}; allowed: at most {cycle}, as a later "
+                f"cycle has no weight left at pruning.fraction={pruning.fraction}"
+            )
 
 
 def _recipe(config: ConfigDict, data: ImageData, lengths: Durations) -> Recipe:

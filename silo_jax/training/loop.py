@@ -1,9 +1,8 @@
 """The loop over seeds, cycles and epochs: train, evaluate, prune, checkpoint, rewind."""
 
 import time
-from collections.abc import Callable
 from contextlib import closing
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from silo_jax.schedules import cycle_schedule
 from silo_jax.training.config import make_peaks
 from silo_jax.training.experiment import Experiment
 from silo_jax.training.progress import RunProgress
-from silo_jax.training.results import Results, write_schedule
+from silo_jax.training.results import Results, environment, write_json, write_schedule
 from silo_jax.training.state import TrainState
 from silo_jax.training.step import Sums, evaluate, learning_rate, train_epoch
 
@@ -32,46 +31,57 @@ def run_seeds(experiment: Experiment, workdir: Path, console: Console) -> None:
 
     The train program is compiled once, for all epochs, cycles and seeds.
     """
-    seeds = experiment.config.seeds
-    results = Results(workdir)
+    seeds, results = experiment.config.seeds, Results(workdir)
     _write_schedule(experiment, workdir)
-    total_epochs = len(seeds) * experiment.num_cycles * experiment.epochs_per_cycle
-    with RunProgress(
-        console, total_epochs=total_epochs, num_cycles=experiment.num_cycles
-    ) as progress:
-        programs = Programs(experiment)
+    epochs_per_seed = experiment.num_cycles * experiment.epochs_per_cycle
+    progress = RunProgress(
+        console, total_epochs=len(seeds) * epochs_per_seed, num_cycles=experiment.num_cycles
+    )
+    programs = None
+    with progress:
         for seed in seeds:
             checkpoints = Checkpoints(
                 (workdir / "checkpoints" / f"seed_{seed}").absolute(),
                 steps_per_cycle=experiment.lengths.steps_per_cycle,
             )
             with closing(checkpoints):
+                if checkpoints.latest_step() == experiment.num_steps:
+                    progress.skip(epochs_per_seed)
+                    continue
+                if programs is None:
+                    write_json(workdir / "environment.json", environment())
+                    programs = Programs(experiment)
                 SeedRun(experiment, programs, seed, checkpoints, results, progress).run()
 
 
 class Programs:
-    """The programs of an experiment, each compiled when it is first needed."""
+    """The programs of an experiment.
+
+    Those of an epoch are compiled ahead, so that no epoch's time has it in; a call that would need
+    another program is an error.
+    """
 
     def __init__(self, experiment: Experiment) -> None:
-        recipe = experiment.recipe
-        self._experiment = experiment
-        batch_size = experiment.config.training.eval_batch_size
-        self.evaluate = jax.jit(partial(evaluate, recipe, batch_size))
+        recipe, state = experiment.recipe, experiment.create_state(experiment.config.seeds[0])
+        train = jax.jit(train_epoch, static_argnums=0, donate_argnums=1)
+        score = jax.jit(evaluate, static_argnums=(0, 1))
+        batch_size, stop = experiment.config.training.eval_batch_size, jnp.zeros((), jnp.int32)
+        self._train = train.lower(recipe, state, experiment.train, stop).compile()
+        self._train_data = experiment.train
+        self._score, self._data = {}, {"val": experiment.validation, "test": experiment.test}
+        for split, data in self._data.items():
+            self._score[split] = score.lower(recipe, batch_size, state, data).compile()
         self.learning_rate = jax.jit(partial(learning_rate, recipe))
         self.rewind_weights = jax.jit(partial(rewind_weights, optimizer=recipe.optimizer))
         self.rewind_lr = jax.jit(partial(rewind_lr, optimizer=recipe.optimizer))
 
     def train(self, state: TrainState, stop: int) -> tuple[TrainState, Sums]:
         """Trains to the end of the epoch or to ``stop``; the state handed in is used up."""
-        return self._train(state, self._experiment.train, jnp.asarray(stop, jnp.int32))
+        return self._train(state, self._train_data, jnp.asarray(stop, jnp.int32))
 
-    @cached_property
-    def _train(self) -> Callable[..., tuple[TrainState, Sums]]:
-        """Compiled ahead of the calls: one that would need another program is an error."""
-        state, stop = self._experiment.create_state(seed=0), jnp.zeros((), jnp.int32)
-        train = jax.jit(train_epoch, static_argnums=0, donate_argnums=1)
-        lowered = train.lower(self._experiment.recipe, state, self._experiment.train, stop)
-        return lowered.compile()
+    def evaluate(self, state: TrainState, split: str) -> dict[str, float]:
+        """Mean loss and accuracy in per cent on "val" or "test"."""
+        return _means(split, self._score[split](state, self._data[split]))
 
 
 class SeedRun:
@@ -133,7 +143,7 @@ class SeedRun:
             "density": self._density(state),
             "lr": float(self._programs.learning_rate(state.replace(step=state.step - 1))),
             **_means("train", train_sums),
-            **_means("val", self._programs.evaluate(state, self._experiment.validation)),
+            **self._programs.evaluate(state, "val"),
             "images_per_second": round(num_images / (trained - started)),
         }
         row["seconds"] = round(time.perf_counter() - started, 4)
@@ -162,7 +172,7 @@ class SeedRun:
             **{key: value for key, value in last_epoch.items() if key not in _EPOCH_ONLY},
             "weights_left": sum(kept for _, kept in counts.values()),
             "max_lr": float(state.peaks[cycle]),
-            **_means("test", self._programs.evaluate(state, self._experiment.test)),
+            **self._programs.evaluate(state, "test"),
             "seconds": round(self._results.seconds_of_cycle(self._seed, cycle), 3),
         }
         layers = [

@@ -82,7 +82,7 @@ def train_step(recipe: Recipe, state: TrainState, batch: DeviceSplit) -> tuple[T
     images = normalize(images, recipe.mean, recipe.std)
 
     def loss_of(params: PyTree) -> tuple[jax.Array, Any]:
-        variables = {"params": apply_masks(params, state.masks), "batch_stats": state.batch_stats}
+        variables = state.variables | {"params": apply_masks(params, state.masks)}
         logits, updated = recipe.model.apply(variables, images, train=True, mutable=["batch_stats"])
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
         return losses.mean(), (logits, updated.get("batch_stats", state.batch_stats))
@@ -150,22 +150,19 @@ def train_epoch(
 
 
 def evaluate(recipe: Recipe, batch_size: int, state: TrainState, data: DeviceSplit) -> Sums:
-    """Loss and accuracy over all images, with the masks in force; no augmentation.
+    """Loss and accuracy over all images, without augmentation.
 
     The last batch is filled up with images that count for nothing.
     """
     num_images = data.labels.size
+    batch_size = min(batch_size, num_images)
     num_batches = -(-num_images // batch_size)
     positions = jnp.arange(num_batches * batch_size).reshape(num_batches, batch_size)
-    variables = {
-        "params": apply_masks(state.params, state.masks),
-        "batch_stats": state.batch_stats,
-    }
 
     def add_batch(totals: Sums, position: jax.Array) -> tuple[Sums, None]:
         indices = jnp.minimum(position, num_images - 1)
         images = normalize(data.images[indices], recipe.mean, recipe.std)
-        logits = jnp.asarray(recipe.model.apply(variables, images, train=False))
+        logits = jnp.asarray(recipe.model.apply(state.variables, images, train=False))
         weights = position < num_images
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, data.labels[indices])
         sums = _sums(jnp.sum(losses * weights), logits, data.labels[indices], weights)
