@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.measure import median_ratio, report, seconds_in_turn
+from benchmarks.measure import median_ratio, ratio_quartiles, report, seconds_in_turn
 from silo_jax import shapes
 from silo_jax.models import create_model
 from silo_jax.training.optimizer import make_optimizer
@@ -65,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", nargs="*", default=[*NETWORKS], choices=[*NETWORKS])
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--repeats", type=int, default=25)
     parser.add_argument("--out")
     options = parser.parse_args()
     rows = []
@@ -83,6 +83,10 @@ def main() -> None:
                 "masked_ms_per_step": 1e3 * statistics.median(seconds["masked"]) / steps,
                 "unmasked_ms_per_step": 1e3 * statistics.median(seconds["unmasked"]) / steps,
                 "masked_over_unmasked": median_ratio(seconds["masked"], seconds["unmasked"]),
+                "its_quartiles": [
+                    round(quartile, 3)
+                    for quartile in ratio_quartiles(seconds["masked"], seconds["unmasked"])
+                ],
             }
         )
     report(rows, options.out)

@@ -35,6 +35,13 @@ def median_ratio(seconds: list[float], reference: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(seconds, reference, strict=True))
 
 
+def ratio_quartiles(seconds: list[float], reference: list[float]) -> tuple[float, float]:
+    """The lower and upper quartile over turns of that ratio."""
+    ratios = [a / b for a, b in zip(seconds, reference, strict=True)]
+    lower, _, upper = statistics.quantiles(ratios, n=4)
+    return lower, upper
+
+
 def report(rows: list[dict[str, Any]], out: str | None) -> None:
     """Prints the rows, and writes them to a JSON file with command, versions and device."""
     for row in rows:
