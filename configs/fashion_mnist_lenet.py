@@ -3,9 +3,9 @@
     python -m experiments.run --config=configs/fashion_mnist_lenet.py --workdir=runs/fashion_mnist
     python -m experiments.run --config=configs/fashion_mnist_lenet.py:lenet5 --workdir=runs/lenet5
 
-LeNet-300-100 takes 2 min 15 s on two CPU cores, at about 80 000 images/s: 10 cycles of 20 epochs, one
-seed. Expect 89.9 % test accuracy of the dense network and as much at 13 % of the weights. The whole
-LeNet-5 run has not been made yet. The learning rates are this project's own choice.
+LeNet-300-100 takes 2 min 15 s on two CPU cores, at about 80 000 images/s: 10 cycles of 20 epochs,
+one seed. Expect 89.9 % test accuracy of the dense network and as much at 13 % of the weights. The
+whole LeNet-5 run has not been made yet. The learning rates are this project's own choice.
 """
 
 from ml_collections import ConfigDict
