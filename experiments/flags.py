@@ -31,10 +31,10 @@ def parse_flags(argv: list[str]) -> dict[str, Any]:
 
 @contextmanager
 def exit_on_bad_input() -> Iterator[None]:
-    """Turns a ValueError or a flag's error into one line and exit status 2."""
+    """Turns what is wrong with flags, config, directory or data into one line and exit status 2."""
     try:
         yield
-    except (ValueError, flags.Error) as error:
+    except (ValueError, RuntimeError, flags.Error) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
 

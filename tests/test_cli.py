@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tfds_sets import write_set
+
 ROOT = Path(__file__).parents[1]
 SMALL = ("--config.pruning.num_cycles=2", "--config.seeds=0,1")
 
@@ -129,6 +131,23 @@ def test_a_set_that_is_not_prepared_is_refused_with_what_to_do(tmp_path):
     assert refused.stderr.count("\n") == 1
     assert str(tmp_path) in refused.stderr
     assert "pip install" in refused.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_set_whose_records_are_gone_is_refused(tmp_path):
+    directory, _ = write_set(tmp_path / "tfds")
+    for records in directory.glob("*array_record*"):
+        records.unlink()
+    refused = experiment(
+        QUICK,
+        "--config.data.name=tiny",
+        f"--config.data_dir={tmp_path / 'tfds'}",
+        f"--workdir={tmp_path / 'run'}",
+        SILO_JAX_CACHE=str(tmp_path / "cache"),
+    )
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[-1].startswith("error: data.data_dir: cannot read ")
+    assert "Traceback" not in refused.stderr
     assert not (tmp_path / "run").exists()
 
 

@@ -1,8 +1,8 @@
-"""Exact selection of the lowest scores, without sorting and without gathering.
+"""Exact selection of the lowest scores, by counting instead of sorting.
 
 Scores become unsigned integers of the same order, and the integer of a given rank is found by
-radix selection: two binary digits a pass, each pass a count over all leaves. Its only traffic
-between devices are those counts, and it needs no memory beside the scores.
+radix selection: two binary digits a pass, each pass a count over all leaves, which are never
+concatenated.
 """
 
 from collections.abc import Callable, Sequence
