@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from silo_jax import s_curve, silo_peaks, silo_peaks_from_sparsity
 from tests.refusals import refused
@@ -159,6 +161,28 @@ def test_peaks_from_any_sequence_of_sparsities():
         np.testing.assert_allclose(peaks, expected, rtol=0, atol=1e-6)
 
 
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(
+    sparsities=st.lists(st.floats(0, 1, width=32), min_size=6, max_size=6),
+    bounds=st.tuples(*[st.floats(0, 8, width=32)] * 2),
+    steepness=st.sampled_from([0.5, 1.0, 5.0]),
+)
+def test_peaks_stay_within_their_bounds_and_rise_with_the_sparsity(sparsities, bounds, steepness):
+    peaks = silo_peaks_from_sparsity(
+        sorted(sparsities), lower=bounds[0], upper=bounds[1], steepness=steepness, delay=0
+    )
+    assert min(bounds) <= peaks.min()
+    assert peaks.max() <= max(bounds)
+    rises = np.diff(peaks) * np.sign(bounds[1] - bounds[0])
+    assert (rises >= -np.spacing(np.float32(max(bounds)))).all()
+
+
+@pytest.mark.parametrize("bounds", [(0.03, 0.07), (0.1, 0.3), (0.3, 1.7), (0.7, 0.1)])
+def test_both_bounds_are_reached_to_the_last_digit(bounds):
+    peaks = silo_peaks_from_sparsity([0.0, 1.0], lower=bounds[0], upper=bounds[1], delay=0)
+    assert peaks.tolist() == np.float32(bounds).tolist()
+
+
 def test_an_upper_bound_below_the_lower_makes_the_peaks_fall():
     peaks = silo_peaks(30, lower=0.5, upper=0.25)
     assert (np.diff(peaks) <= 0).all()
@@ -238,12 +262,20 @@ def test_silo_peaks_refuses(field, value):
         silo_peaks(**arguments)
 
 
-@pytest.mark.parametrize("sparsities", [[], [[0.1, 0.2]]])
+@pytest.mark.parametrize("field", ["lower", "upper", "steepness", "prune_fraction"])
+@pytest.mark.parametrize("kind", [list, np.array, jnp.array])
+def test_bounds_and_steepness_are_scalars(field, kind):
+    arguments = {"lower": 0.1, "upper": 0.2, field: kind([0.3, 0.4, 0.5])}
+    with refused(field, "shape (3,)", "a scalar"):
+        silo_peaks(3, **arguments)
+
+
+@pytest.mark.parametrize("sparsities", [[], 0.5, [[0.1, 0.2]]])
 def test_sparsities_are_a_vector(sparsities):
     with refused("sparsities", f"shape {np.shape(sparsities)}", "(num_cycles,)"):
         silo_peaks_from_sparsity(sparsities, lower=0.1, upper=0.2)
 
 
 def test_a_sparsity_out_of_range_is_refused():
-    with refused("sparsity", 1.5):
+    with refused("sparsities", 1.5, "between 0 and 1"):
         silo_peaks_from_sparsity([0.0, 1.5, 0.0], lower=0.1, upper=0.2)

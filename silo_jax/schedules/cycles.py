@@ -1,6 +1,6 @@
-"""The cycle combinator: a shape with peak 1, repeated every cycle at that cycle's peak."""
+"""The cycle combinator: shapes with peak 1, one a cycle, each at that cycle's peak."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -8,29 +8,33 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from silo_jax.checks import require_int
-from silo_jax.schedules.peaks import require_rate, silo_peaks
-from silo_jax.schedules.steps import clip_step, require_steps
+from silo_jax.schedules.arguments import require_rates, require_schedule
+from silo_jax.schedules.peaks import silo_peaks
+from silo_jax.schedules.steps import cycle_lengths, locate
 
 
 def cycle_schedule(
-    shape: optax.Schedule, peaks: ArrayLike | Sequence[float], steps_per_cycle: int
+    shape: optax.Schedule | Sequence[optax.Schedule],
+    peaks: ArrayLike | Sequence[float],
+    steps_per_cycle: int | Sequence[int],
 ) -> optax.Schedule:
-    r"""Repeats a shape every cycle, scaled to the cycle's peak.
+    r"""Starts a shape afresh every cycle, scaled to the cycle's peak.
 
     .. math::
 
-        \text{lr}(t) = \text{peaks}[\lfloor t / n \rfloor] \cdot \text{shape}(t \bmod n)
+        \text{lr}(t) = \text{peaks}[m] \cdot \text{shape}_m(t - t_m),
+        \qquad t_m \le t < t_{m + 1}, \qquad t_m = n_0 + \dots + n_{m - 1}
 
-    with n steps a cycle. Past the last cycle the value at its last step holds, and a negative step
-    counts as 0. The peaks are data: they are gathered, so the program and its cost are the same
-    for any number of cycles, and under ``jit`` they may be traced.
+    with :math:`n_m` steps in cycle m. Past the last cycle the value at its last step holds, and a
+    negative step counts as 0. The peaks are data: they are gathered, so the size of the program is
+    the same for any number of cycles, and under ``jit`` they may be traced.
 
     Args:
-      shape: schedule with peak 1 over the steps 0, …, steps_per_cycle − 1 (see `silo_jax.shapes`).
+      shape: schedule with peak 1 over a cycle's steps, counted from 0 (see `silo_jax.shapes`); or
+        one such schedule a cycle. Those that are the same object are evaluated once.
       peaks: max_lr of each cycle, at least 0, shape ``(num_cycles,)``. List, NumPy or JAX
         array, traced or not.
-      steps_per_cycle: steps in a cycle, at least 1.
+      steps_per_cycle: steps in a cycle, at least 1; one number, or one a cycle.
 
     Returns:
       An optax schedule. It takes a step or an array of steps (Python, NumPy or JAX; traced or not)
@@ -38,34 +42,41 @@ def cycle_schedule(
 
     Raises:
       ValueError: no peaks, peaks that are not a vector, a negative peak (when concrete),
-        steps_per_cycle below 1, or 2^31 steps and more in all.
+        steps_per_cycle below 1, 2^31 steps and more in all, or shapes or steps_per_cycle that are
+        not as many as the peaks.
 
     Example:
       >>> from silo_jax import cycle_schedule, shapes
       >>> schedule = cycle_schedule(shapes.linear_decay(4), peaks=[0.1, 0.2], steps_per_cycle=4)
       >>> [round(float(lr), 3) for lr in schedule([0, 3, 4, 7, 100])]
       [0.1, 0.025, 0.2, 0.05, 0.05]
+
+      A long first cycle, then short ones:
+
+      >>> long, short = shapes.linear_decay(4), shapes.linear_decay(2)
+      >>> schedule = cycle_schedule([long, short, short], [0.1, 0.2, 0.3], [4, 2, 2])
+      >>> [round(float(lr), 3) for lr in schedule(range(8))]
+      [0.1, 0.075, 0.05, 0.025, 0.2, 0.1, 0.3, 0.15]
     """
-    require_int("steps_per_cycle", steps_per_cycle, minimum=1)
-    require_rate("peaks", peaks)
+    require_rates("peaks", peaks)
     peaks = jnp.asarray(peaks, float)
     if peaks.ndim != 1 or peaks.size == 0:
         raise ValueError(f"peaks: shape {peaks.shape}; allowed: (num_cycles,), at least 1")
-    num_steps = peaks.size * steps_per_cycle
-    require_steps("num_cycles * steps_per_cycle", num_steps, minimum=1)
+    lengths = cycle_lengths(steps_per_cycle, peaks.size)
+    shape_of_cycle = _shape_of_cycle(shape, peaks.size)
 
     def schedule(step: Any) -> jax.Array:
-        cycle, step_in_cycle = jnp.divmod(clip_step(step, num_steps - 1), steps_per_cycle)
-        return peaks[cycle] * shape(step_in_cycle)
+        cycle, step_in_cycle = locate(step, lengths)
+        return peaks[cycle] * shape_of_cycle(cycle, step_in_cycle)
 
     return schedule
 
 
 def silo_schedule(
-    shape: optax.Schedule,
+    shape: optax.Schedule | Sequence[optax.Schedule],
     *,
     num_cycles: int,
-    steps_per_cycle: int,
+    steps_per_cycle: int | Sequence[int],
     lower: ArrayLike,
     upper: ArrayLike,
     prune_fraction: ArrayLike = 0.2,
@@ -74,10 +85,13 @@ def silo_schedule(
 ) -> optax.Schedule:
     """SILO as an optax schedule: `cycle_schedule` over the peaks of `silo_peaks`.
 
+    For another way to prune than the same share of what is left every cycle, give
+    `cycle_schedule` the peaks of `silo_peaks_from_sparsity`.
+
     Args:
-      shape: schedule with peak 1 within a cycle (see `silo_jax.shapes`).
+      shape: schedule with peak 1 within a cycle (see `silo_jax.shapes`), or one a cycle.
       num_cycles: number of pruning cycles, the dense one included.
-      steps_per_cycle: steps in a cycle.
+      steps_per_cycle: steps in a cycle; one number, or one a cycle.
       lower: max_lr of the dense network.
       upper: max_lr that is approached as the sparsity goes to 1.
       prune_fraction: share of the remaining weights that goes at the end of each cycle.
@@ -85,7 +99,7 @@ def silo_schedule(
       delay: cycles by which the peaks lag behind the sparsity.
 
     Returns:
-      An optax schedule over ``num_cycles · steps_per_cycle`` steps.
+      An optax schedule over the steps of all cycles.
 
     Raises:
       ValueError: an argument is out of its range.
@@ -112,3 +126,30 @@ def silo_schedule(
         delay=delay,
     )
     return cycle_schedule(shape, peaks, steps_per_cycle)
+
+
+def _shape_of_cycle(
+    shape: optax.Schedule | Sequence[optax.Schedule], num_cycles: int
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """A function of the cycle and the step in it; every distinct shape is evaluated once."""
+    if callable(shape):
+        return lambda cycle, step: shape(step)
+    if not isinstance(shape, Sequence):
+        raise ValueError(f"shape: {shape!r}; allowed: an optax schedule, or one a cycle")
+    if len(shape) != num_cycles:
+        raise ValueError(
+            f"shape: {len(shape)} schedules; allowed: one, or one a cycle ({num_cycles})"
+        )
+    for one in shape:
+        require_schedule("shape", one)
+    distinct = {id(one): one for one in shape}
+    if len(distinct) == 1:
+        return lambda cycle, step: shape[0](step)
+    which = jnp.array([list(distinct).index(id(one)) for one in shape])
+
+    def shape_of_cycle(cycle: jax.Array, step: jax.Array) -> jax.Array:
+        index = which[cycle]
+        values = [one(step) for one in distinct.values()]
+        return jnp.select([index == i for i in range(len(values))], values)
+
+    return shape_of_cycle

@@ -7,6 +7,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from silo_jax.checks import require, require_int
+from silo_jax.schedules import plans
+from silo_jax.schedules.arguments import require_rates, require_scalar
+from silo_jax.schedules.interpolation import interpolate
 
 
 def s_curve(sparsity: ArrayLike | Sequence[float], steepness: ArrayLike = 5.0) -> jax.Array:
@@ -89,12 +92,7 @@ def silo_peaks(
     References:
       arXiv:2212.06144 and the authors' code for ResNet-20 and VGG-19.
     """
-    require_int("num_cycles", num_cycles, minimum=1)
-    require("prune_fraction", prune_fraction, lambda p: (p >= 0) & (p < 1), "at least 0, below 1")
-    fraction = jnp.asarray(prune_fraction, float)
-    below_one = 1 - jnp.finfo(fraction.dtype).epsneg
-    log_kept = jnp.log1p(-jnp.minimum(fraction, below_one))
-    sparsities = -jnp.expm1(jnp.arange(num_cycles) * log_kept)
+    sparsities = plans.geometric(num_cycles, prune_fraction)
     return silo_peaks_from_sparsity(
         sparsities, lower=lower, upper=upper, steepness=steepness, delay=delay
     )
@@ -133,21 +131,18 @@ def silo_peaks_from_sparsity(
       >>> [round(float(lr), 4) for lr in peaks]
       [0.1, 0.1, 0.2, 0.3]
     """
-    require_rate("lower", lower)
-    require_rate("upper", upper)
+    for name, rate in (("lower", lower), ("upper", upper)):
+        require_rates(name, rate)
+        require_scalar(name, rate)
+    require_scalar("steepness", steepness)
     require_int("delay", delay, minimum=0)
-    delayed = jnp.atleast_1d(jnp.asarray(sparsities, float))
+    require("sparsities", sparsities, lambda x: (x >= 0) & (x <= 1), "between 0 and 1")
+    delayed = jnp.asarray(sparsities, float)
     if delayed.ndim != 1 or delayed.size == 0:
         raise ValueError(f"sparsities: shape {delayed.shape}; allowed: (num_cycles,), at least 1")
     dense = jnp.zeros(min(delay, delayed.size), delayed.dtype)
-    delayed = jnp.concatenate([dense, delayed[: delayed.size - dense.size]])
-    start = jnp.asarray(lower, float)
-    return start + (upper - start) * s_curve(delayed, steepness)
-
-
-def require_rate(name: str, value: ArrayLike | Sequence[float]) -> None:
-    """Raises ValueError unless every element can be a learning rate."""
-    require(name, value, lambda lr: (lr >= 0) & (lr < jnp.inf), "finite, at least 0")
+    share = s_curve(jnp.concatenate([dense, delayed[: delayed.size - dense.size]]), steepness)
+    return interpolate(lower, upper, share, 1 - share)
 
 
 def _power(base: jax.Array, exponent: ArrayLike) -> jax.Array:

@@ -13,8 +13,26 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from silo_jax.checks import require
-from silo_jax.schedules.steps import clip_step, require_steps
+from silo_jax.checks import require, require_int
+from silo_jax.schedules.arguments import (
+    MAX_STEPS,
+    require_scalar,
+    require_share,
+    require_steps,
+)
+from silo_jax.schedules.interpolation import interpolate, straight_line
+from silo_jax.schedules.steps import clip_step
+from silo_jax.schedules.warmup import with_warmup
+
+__all__ = [
+    "constant",
+    "cosine_decay",
+    "linear_decay",
+    "one_cycle",
+    "triangular",
+    "warmup_step_decay",
+    "with_warmup",
+]
 
 
 def constant() -> optax.Schedule:
@@ -50,8 +68,8 @@ def linear_decay(decay_steps: int, floor: float = 0.0) -> optax.Schedule:
       [1.0, 0.75, 0.0, 0.0]
     """
     require_steps("decay_steps", decay_steps, minimum=1)
-    _require_share("floor", floor)
-    return lambda step: 1 - (1 - floor) * _progress(step, decay_steps)
+    require_share("floor", floor)
+    return lambda step: straight_line(1.0, floor, clip_step(step, decay_steps), decay_steps)
 
 
 def cosine_decay(decay_steps: int, floor: float = 0.0) -> optax.Schedule:
@@ -76,19 +94,29 @@ def cosine_decay(decay_steps: int, floor: float = 0.0) -> optax.Schedule:
       Loshchilov & Hutter, "SGDR", ICLR 2017, arXiv:1608.03983.
     """
     require_steps("decay_steps", decay_steps, minimum=1)
-    _require_share("floor", floor)
-    return lambda step: floor + (1 - floor) * _half_cosine(_progress(step, decay_steps))
+    require_share("floor", floor)
+
+    def shape(step: Any) -> jax.Array:
+        done, left = _shares(step, decay_steps)
+        return interpolate(1.0, floor, _half_wave(done), _half_wave(left))
+
+    return shape
 
 
-def triangular(total_steps: int, floor: float = 0.0) -> optax.Schedule:
-    """A straight line up from the floor to 1 at the middle, and down again (cyclical LR).
+def triangular(total_steps: int, floor: float = 0.0, num_triangles: int = 1) -> optax.Schedule:
+    """Straight lines up from the floor to 1 and down again, once or several times (cyclical LR).
+
+    ``1 − (1 − floor) · |2 f − 1|`` where f is the fractional part of
+    ``num_triangles · t / total_steps``.
 
     Args:
-      total_steps: steps of the triangle, up and down; at least 2.
-      floor: value at both ends as a share of the peak, in [0, 1].
+      total_steps: steps of all triangles together; at least 2 a triangle.
+      floor: value at both ends of a triangle as a share of the peak, in [0, 1].
+      num_triangles: number of triangles, at least 1.
 
     Returns:
-      An optax schedule with peak 1 (reached when ``total_steps`` is even).
+      An optax schedule with peak 1 (reached when ``total_steps`` is a multiple of
+      ``2 · num_triangles``).
 
     Raises:
       ValueError: an argument is out of its range.
@@ -97,13 +125,28 @@ def triangular(total_steps: int, floor: float = 0.0) -> optax.Schedule:
       >>> from silo_jax import shapes
       >>> shapes.triangular(4)([0, 1, 2, 3, 4]).tolist()
       [0.0, 0.5, 1.0, 0.5, 0.0]
+      >>> shapes.triangular(8, floor=0.5, num_triangles=2)(range(9)).tolist()
+      [0.5, 0.75, 1.0, 0.75, 0.5, 0.75, 1.0, 0.75, 0.5]
 
     References:
       Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017, arXiv:1506.01186.
     """
-    require_steps("total_steps", total_steps, minimum=2)
-    _require_share("floor", floor)
-    return lambda step: 1 - (1 - floor) * jnp.abs(2 * _progress(step, total_steps) - 1)
+    require_int("num_triangles", num_triangles, minimum=1)
+    require_steps("total_steps", total_steps, minimum=2 * num_triangles)
+    require_share("floor", floor)
+    # num_triangles · t mod total_steps, without a product that could pass 2^31.
+    multiples = np.arange(num_triangles) * total_steps
+    first_steps = jnp.asarray(-(-multiples // num_triangles))
+    leads = jnp.asarray(-multiples % num_triangles)
+
+    def shape(step: Any) -> jax.Array:
+        step = clip_step(step, total_steps)
+        triangle = jnp.searchsorted(first_steps, step, side="right") - 1
+        position = num_triangles * (step - first_steps[triangle]) + leads[triangle]
+        to_nearest_end = jnp.minimum(position, total_steps - position)
+        return straight_line(floor, 1.0, 2 * to_nearest_end, total_steps)
+
+    return shape
 
 
 def one_cycle(
@@ -141,32 +184,38 @@ def one_cycle(
     """
     require_steps("total_steps", total_steps, minimum=2)
     require("warmup_share", warmup_share, lambda x: (x > 0) & (x < 1), "between 0 and 1")
-    _require_share("initial_share", initial_share)
-    _require_share("final_share", final_share)
+    require_scalar("warmup_share", warmup_share)
+    require_share("initial_share", initial_share)
+    require_share("final_share", final_share)
 
     def shape(step: Any) -> jax.Array:
-        progress = _progress(step, total_steps)
-        up = 1 - _half_cosine(jnp.minimum(progress / warmup_share, 1))
-        down = _half_cosine(jnp.maximum((progress - warmup_share) / (1 - warmup_share), 0))
-        rising = initial_share + (1 - initial_share) * up
-        falling = final_share + (1 - final_share) * down
-        return jnp.where(progress < warmup_share, rising, falling)
+        done, left = _shares(step, total_steps)
+        up = jnp.minimum(done / warmup_share, 1)
+        down = jnp.minimum(left / (1 - warmup_share), 1)
+        rising = interpolate(initial_share, 1.0, _half_wave(up), _half_wave(1 - up))
+        falling = interpolate(1.0, final_share, _half_wave(1 - down), _half_wave(down))
+        return jnp.where(done < warmup_share, rising, falling)
 
     return shape
 
 
 def warmup_step_decay(
-    warmup_steps: int, drop_steps: Sequence[int] = (), drop_factor: float = 0.1
+    warmup_steps: int,
+    drop_steps: Sequence[int] = (),
+    drop_factor: float = 0.1,
+    initial_share: float = 0.0,
 ) -> optax.Schedule:
-    """Linear warm-up from 0 to 1, then a drop by a factor at each of the given steps.
+    """Linear warm-up to 1, then a drop by a factor at each of the given steps.
 
-    ``min(t / warmup_steps, 1) · drop_factor ** (number of drop_steps ≤ t)``. A drop before the
-    warm-up has ended cuts it: the ramp goes on below it, as in the authors' ResNet-20 script.
+    ``ramp(t) · drop_factor ** (number of drop_steps ≤ t)``, where the ramp goes from
+    initial_share at step 0 to 1 at step warmup_steps. A drop before the warm-up has ended cuts it:
+    the ramp goes on below it, as in the authors' ResNet-20 script.
 
     Args:
       warmup_steps: steps of the ramp, at least 0 (no warm-up).
-      drop_steps: steps at which the learning rate drops, ascending.
+      drop_steps: steps at which the learning rate drops, ascending; any number of them.
       drop_factor: what each drop multiplies by, in [0, 1].
+      initial_share: first value of the ramp as a share of the peak, in [0, 1].
 
     Returns:
       An optax schedule with peak 1.
@@ -183,31 +232,31 @@ def warmup_step_decay(
     References:
       Frankle & Carbin, "The Lottery Ticket Hypothesis", ICLR 2019, arXiv:1803.03635.
     """
-    require_steps("warmup_steps", warmup_steps, minimum=0)
+    ramp = with_warmup(constant(), warmup_steps, initial_share)
+    if not np.iterable(drop_steps):
+        raise ValueError(f"drop_steps: {drop_steps!r}; allowed: a sequence of steps")
+    drop_steps = tuple(drop_steps)
     for step in drop_steps:
         require_steps("drop_steps", step, minimum=0)
     if list(drop_steps) != sorted(set(drop_steps)):
-        raise ValueError(f"drop_steps: {tuple(drop_steps)}; allowed: ascending steps")
-    _require_share("drop_factor", drop_factor)
+        raise ValueError(f"drop_steps: {drop_steps}; allowed: ascending steps")
+    require_share("drop_factor", drop_factor)
     drops = jnp.asarray(drop_steps, int)
-    last_drop = max(drop_steps, default=0)
+    factors = jnp.asarray([drop_factor**n for n in range(len(drop_steps) + 1)], float)
 
     def shape(step: Any) -> jax.Array:
-        ramp = _progress(step, warmup_steps) if warmup_steps else jnp.ones(np.shape(step))
-        num_drops = jnp.searchsorted(drops, clip_step(step, last_drop), side="right")
-        return ramp * jnp.asarray(drop_factor, float) ** num_drops
+        num_drops = jnp.searchsorted(drops, clip_step(step, MAX_STEPS), side="right")
+        return ramp(step) * factors[num_drops]
 
     return shape
 
 
-def _progress(step: Any, num_steps: int) -> jax.Array:
-    """The share of ``num_steps`` that is done, clipped to [0, 1]."""
-    return clip_step(step, num_steps) / num_steps
+def _shares(step: Any, num_steps: int) -> tuple[jax.Array, jax.Array]:
+    """The shares of ``num_steps`` that are done and left, each from its own whole number."""
+    done = clip_step(step, num_steps)
+    return done / num_steps, (num_steps - done) / num_steps
 
 
-def _half_cosine(progress: jax.Array) -> jax.Array:
-    return (1 + jnp.cos(jnp.pi * progress)) / 2
-
-
-def _require_share(name: str, value: float) -> None:
-    require(name, value, lambda x: (x >= 0) & (x <= 1), "between 0 and 1")
+def _half_wave(share: jax.Array) -> jax.Array:
+    """``(1 − cos(π x)) / 2``, from 0 to 1, as the square of a sine: nothing cancels near 0."""
+    return jnp.sin(jnp.pi / 2 * share) ** 2
