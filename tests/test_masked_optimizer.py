@@ -219,6 +219,14 @@ def test_other_arguments_reach_the_optimizer_and_weights_may_be_left_out():
     assert updates["w"].tolist() == [3.0, 0.0]
 
 
+@pytest.mark.parametrize(
+    "optimizer", [optax.sm3(0.1), optax.flatten(optax.adam(0.1))], ids=["sm3", "flatten"]
+)
+def test_accumulators_of_another_layout_are_refused_before_any_step(optimizer):
+    with refused("optimizer", "its accumulators are not laid out as the weights are"):
+        masked(optimizer).init(PARAMS)
+
+
 def test_missing_masks_are_refused():
     optimizer = masked(optax.sgd(0.1))
     with refused("masks", None, "update(..., masks=masks)"):

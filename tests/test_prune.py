@@ -9,9 +9,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from silo_jax import init_masks, prune, sparsity
+import silo_jax
+from silo_jax import init_masks, sparsity
 from silo_jax.pruning import layer_counts
 from tests.refusals import refused
+
+# What is asked for goes, layers and all; tests/test_allocation.py has what protects them.
+prune = partial(silo_jax.prune, min_kept=0)
+pytestmark = pytest.mark.filterwarnings("ignore:prune. no weight is left")
 
 RNG = np.random.default_rng(0)
 PARAMS = {
@@ -249,6 +254,8 @@ def test_scores_of_another_structure_shape_or_type_are_refused():
         ("fraction", 1.00000001, 1.00000001),
         ("fraction", float("nan"), "nan"),
         ("fraction", "0.5", "'0.5'"),
+        ("fraction", None, "None with target_sparsity=None"),
+        ("min_kept", -1, "-1"),
         ("fraction", [0.5], "shape (1,)"),
         ("scope", "layer-wise", "'layer-wise'"),
         ("criterion", "magnitud", "'magnitud'"),

@@ -93,11 +93,20 @@ def lowest_by_sorting(scores, alive, count):
     return [part.reshape(score.shape) for part, score in parts]
 
 
-jitted_lowest = jax.jit(lowest)
+@jax.jit
+def jitted_lowest(scores, alive, count):
+    """Of all leaves together, without caps."""
+    together = (0,) * len(scores)
+    caps = jnp.array([jnp.sum(living) for living in alive])
+    marks, num_marked = lowest(
+        scores, alive, jnp.full(len(scores), count), groups=together, caps=caps
+    )
+    return marks, num_marked
 
 
 def assert_selects_as_sorting(scores, alive, count):
-    marks = jitted_lowest(scores, alive, jnp.int32(count))
+    marks, num_marked = jitted_lowest(scores, alive, jnp.int32(count))
+    assert num_marked.tolist() == [int(mark.sum()) for mark in marks]
     for mark, expected in zip(marks, lowest_by_sorting(scores, alive, count), strict=True):
         assert mark.dtype == bool
         np.testing.assert_array_equal(mark, expected)
@@ -133,7 +142,7 @@ def test_equal_scores_go_by_leaf_and_index(data, value):
     alive = np.array(data.draw(st.lists(st.booleans(), min_size=SIZE, max_size=SIZE)))
     count = data.draw(st.integers(0, int(alive.sum())))
     equal = split(np.full(SIZE, value, np.float32))
-    marks = jitted_lowest(equal, split(alive), jnp.int32(count))
+    marks, _ = jitted_lowest(equal, split(alive), jnp.int32(count))
     flat = np.concatenate([np.ravel(mark) for mark in marks])
     assert np.flatnonzero(flat).tolist() == np.flatnonzero(alive)[:count].tolist()
 

@@ -1,19 +1,296 @@
-"""Criteria: functions from trees to a tree of scores; the lowest scores are pruned first."""
+"""Criteria: functions from trees to a tree of scores; the lowest scores are pruned first.
 
-from collections.abc import Callable
+`prune` calls a criterion with the weights alone; what else one needs comes in by a closure::
+
+    masks = prune(params, masks, 0.2, criterion=lambda params: movement(params, reference))
+
+Scores have the structure and shapes of ``params``, whatever kind of tree it is. Those of more than
+one factor are formed in float32 where the weights are of half precision, whose range a product
+leaves easily. A leaf that holds no weights (a function, an integer, a scalar) comes back as it is.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import tree_map_with_path
 
-from silo_jax.pruning.masks import is_prunable_array
+from silo_jax.checks import require_choice
+from silo_jax.pruning.masks import is_prunable_array, named_leaves, path_name
 
 PyTree = Any
+Criterion = Callable[[PyTree], PyTree]
+
+# The axes of inputs and outputs in a kernel: (…, in, out), and (out, in, …).
+_CHANNELS_LAST, _CHANNELS_FIRST = (-2, -1), (1, 0)
 
 
 def magnitude(params: PyTree) -> PyTree:
-    """``|w|`` of every weight (Han et al., "Learning both Weights and Connections", 2015)."""
+    """``|w|``: the smallest weights go first.
+
+    Args:
+      params: tree of weights.
+
+    Returns:
+      Tree of scores, of the weights' own types.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from silo_jax import criteria
+      >>> criteria.magnitude({"kernel": jnp.array([3.0, -1.0])})["kernel"].tolist()
+      [3.0, 1.0]
+
+    References:
+      Han et al., "Learning both Weights and Connections for Efficient Neural Networks", NeurIPS
+      2015, arXiv:1506.02626.
+    """
     return jax.tree.map(lambda leaf: jnp.abs(leaf) if is_prunable_array(leaf) else leaf, params)
 
 
-CRITERIA: dict[str, Callable[[PyTree], PyTree]] = {"magnitude": magnitude}
+CRITERIA: dict[str, Criterion] = {"magnitude": magnitude}
+
+
+def movement(params: PyTree, reference: PyTree) -> PyTree:
+    """``|w − w_reference|``: the weights that moved least since then go first.
+
+    Args:
+      params: tree of weights.
+      reference: the weights at the start of the cycle, or an epoch ago as for the ResNet-20 of the
+        SILO paper's code; the structure and shapes of ``params``.
+
+    Returns:
+      Tree of scores, float32 or wider.
+
+    Raises:
+      ValueError: the reference has another structure or other shapes.
+
+    Example:
+      >>> from silo_jax.pruning.criteria import movement
+      >>> import jax.numpy as jnp
+      >>> movement({"w": jnp.array([3.0, -1.0])}, {"w": jnp.array([2.5, 1.0])})["w"].tolist()
+      [0.5, 2.0]
+    """
+    return _of_pairs("reference", params, reference, lambda w, start: jnp.abs(w - start))
+
+
+def magnitude_movement(params: PyTree, reference: PyTree) -> PyTree:
+    """``|w| · |w − w_reference|``, as for the VGG-19 of the SILO paper's code.
+
+    Args:
+      params: tree of weights.
+      reference: as in `movement`.
+
+    Returns:
+      Tree of scores, float32 or wider.
+
+    Raises:
+      ValueError: the reference has another structure or other shapes.
+
+    Example:
+      >>> from silo_jax.pruning.criteria import magnitude_movement
+      >>> import jax.numpy as jnp
+      >>> start = {"w": jnp.array([2.5, 1.0])}
+      >>> magnitude_movement({"w": jnp.array([3.0, -1.0])}, start)["w"].tolist()
+      [1.5, 2.0]
+    """
+    return _of_pairs("reference", params, reference, lambda w, start: jnp.abs(w * (w - start)))
+
+
+def saliency(params: PyTree, gradients: PyTree) -> PyTree:
+    """``|w · ∂L/∂w|``: by how much the loss would change without the weight, to first order.
+
+    Args:
+      params: tree of weights.
+      gradients: of the loss, over a batch or more; the structure and shapes of ``params``.
+
+    Returns:
+      Tree of scores, float32 or wider.
+
+    Raises:
+      ValueError: the gradients have another structure or other shapes.
+
+    Example:
+      >>> from silo_jax.pruning.criteria import saliency
+      >>> import jax.numpy as jnp
+      >>> saliency({"w": jnp.array([3.0, -1.0])}, {"w": jnp.array([0.5, 2.0])})["w"].tolist()
+      [1.5, 2.0]
+
+    References:
+      Molchanov et al., "Pruning Convolutional Neural Networks for Resource Efficient Inference",
+      ICLR 2017, arXiv:1611.06440; Lee, Ajanthan & Torr, "SNIP", ICLR 2019, arXiv:1810.02340.
+    """
+    return _of_pairs("gradients", params, gradients, lambda w, gradient: jnp.abs(w * gradient))
+
+
+def random(params: PyTree, key: jax.Array) -> PyTree:
+    """Scores drawn evenly from [0, 1): the control that any criterion has to beat.
+
+    Args:
+      params: tree of weights; only its shapes matter.
+      key: PRNG key, a fresh one for every pruning; leaf i draws with ``fold_in(key, i)``.
+
+    Returns:
+      Tree of scores, float32.
+
+    Example:
+      >>> from silo_jax.pruning.criteria import random
+      >>> import jax, jax.numpy as jnp
+      >>> random({"w": jnp.ones((2, 3))}, jax.random.key(0))["w"].shape
+      (2, 3)
+    """
+    leaves, structure = jax.tree.flatten(params)
+    scores = [
+        jax.random.uniform(jax.random.fold_in(key, i), leaf.shape, jnp.float32)
+        if is_prunable_array(leaf)
+        else leaf
+        for i, leaf in enumerate(leaves)
+    ]
+    return jax.tree.unflatten(structure, scores)
+
+
+def lookahead(
+    params: PyTree, chains: Sequence[Sequence[str]], *, axes: tuple[int, int] = _CHANNELS_LAST
+) -> PyTree:
+    """Magnitudes times the size of what they connect in the layers before and after.
+
+    With w the weight from unit j to unit k of layer i, and the rows of a kernel its inputs:
+
+    .. math:: |w| \\cdot \\|W_{i-1}[:, j]\\|_F \\cdot \\|W_{i+1}[k, :]\\|_F
+
+    where W[:, j] is all that leads into unit j and W[k, :] all that leads out of unit k (of a
+    convolution the filters of a channel). It is the change in Frobenius norm that setting w to 0
+    makes to the product of the three layers taken as linear maps: exactly so for dense layers and,
+    for every pixel, 1×1 convolutions. The first layer of a chain has no factor of a layer before,
+    the last none of one after, and leaves of no chain score their magnitude. Normalisation between
+    layers is not counted in. Pruned weights are expected to be 0, as `apply_masks` leaves them.
+
+    Args:
+      params: tree of weights.
+      chains: sequences of paths ("Dense_0/kernel"), each in the order in which data flows from
+        layer to layer (see `layer_order`); a path may appear once in all.
+      axes: the axes of a kernel's inputs and of its outputs. (-2, -1) for Flax and Haiku, dense
+        (in, out) and convolutional (…, in, out); (1, 0) for equinox and PyTorch, (out, in, …).
+        Where a dense layer follows a convolution whose features were flattened, each channel has
+        several inputs: with (-2, -1) features are taken to be channels last, input i being of
+        channel i mod channels, and with (1, 0) channels first, each channel's inputs consecutive.
+
+    Returns:
+      Tree of scores; those of the chains float32 or wider.
+
+    Raises:
+      ValueError: axes other than these two; a path that is unknown, repeated or not of a kernel;
+        neighbours whose sizes do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from silo_jax.pruning.criteria import lookahead
+      >>> params = {"a": jnp.array([[3.0, 1.0], [4.0, 0.0]]), "b": jnp.array([[1.0], [2.0]])}
+      >>> lookahead(params, [["a", "b"]])["b"].tolist()
+      [[5.0], [2.0]]
+
+    References:
+      Park, Lee, Mo & Shin, "Lookahead: A Far-sighted Alternative of Magnitude-based Pruning",
+      ICLR 2020, arXiv:2002.04809.
+    """
+    if tuple(axes) not in (_CHANNELS_LAST, _CHANNELS_FIRST):
+        raise ValueError(f"axes: {axes}; allowed: {_CHANNELS_LAST} or {_CHANNELS_FIRST}")
+    kernels = _kernels_of(chains, params)
+    scores = {path: jnp.abs(kernel) for path, kernel in kernels.items()}
+    for chain in chains:
+        for before, after in pairwise(chain):
+            incoming, outgoing = _connection(before, after, kernels, axes)
+            scores[before] *= outgoing
+            scores[after] *= incoming
+    return tree_map_with_path(
+        lambda key_path, score: scores.get(path_name(key_path), score), magnitude(params)
+    )
+
+
+def _kernels_of(chains: Sequence[Sequence[str]], params: PyTree) -> dict[str, jax.Array]:
+    leaves = dict(named_leaves(params))
+    kernels: dict[str, jax.Array] = {}
+    for chain in chains:
+        if isinstance(chain, str):
+            raise ValueError(f"chains: {chain!r}; allowed: sequences of paths")
+        for path in chain:
+            require_choice("chains", path, leaves)
+            leaf = leaves[path]
+            if path in kernels:
+                raise ValueError(f"chains: {path!r} twice; allowed: every path once")
+            if not is_prunable_array(leaf) or leaf.ndim < 2:
+                raise ValueError(f"chains: {path!r} is no kernel; allowed: two or more dimensions")
+            kernels[path] = _widened(leaf)
+    return kernels
+
+
+def _connection(
+    before: str, after: str, kernels: dict[str, jax.Array], axes: tuple[int, int]
+) -> tuple[jax.Array, jax.Array]:
+    """Norms of what leads into the inputs of ``after``, and out of the outputs of ``before``.
+
+    Each is shaped to be multiplied with the kernel that it is for.
+    """
+    left, right = kernels[before], kernels[after]
+    input_axis, output_axis = axes
+    num_channels, num_inputs = left.shape[output_axis], right.shape[input_axis]
+    is_flattened = left.ndim > 2 and right.ndim == 2 and num_inputs % num_channels == 0
+    if num_inputs != num_channels and not is_flattened:
+        raise ValueError(
+            f"chains: {before} has {num_channels} outputs, but {after} has {num_inputs} inputs;"
+            " allowed: as many, or a multiple where a dense layer follows a convolution"
+        )
+    # The inputs of ``after`` as a table of pixels and channels, in the order of flattening.
+    pixel_axis, table = 0, (-1, num_channels)
+    if tuple(axes) == _CHANNELS_FIRST:
+        pixel_axis, table = 1, (num_channels, -1)
+    squares_out = _squares(right, input_axis).reshape(table)
+    squares_in = jnp.expand_dims(_squares(left, output_axis), pixel_axis)
+    squares_in = jnp.broadcast_to(squares_in, squares_out.shape)
+    return (
+        _along(input_axis, right.ndim, jnp.sqrt(squares_in).ravel()),
+        _along(output_axis, left.ndim, jnp.sqrt(squares_out.sum(pixel_axis))),
+    )
+
+
+def _squares(kernel: jax.Array, axis: int) -> jax.Array:
+    """The sum of squares of every slice along the axis."""
+    return jnp.square(jnp.moveaxis(kernel, axis, 0)).reshape(kernel.shape[axis], -1).sum(1)
+
+
+def _along(axis: int, ndim: int, vector: jax.Array) -> jax.Array:
+    shape = [1] * ndim
+    shape[axis] = vector.size
+    return vector.reshape(shape)
+
+
+def _of_pairs(
+    name: str,
+    params: PyTree,
+    others: PyTree,
+    score: Callable[[jax.Array, jax.Array], jax.Array],
+) -> PyTree:
+    """Scores of every weight and its partner in a tree that must fit."""
+    structure: Any = jax.tree.structure(params)
+    try:
+        partners = structure.flatten_up_to(others)
+    except ValueError:
+        raise ValueError(
+            f"{name}: a structure other than that of params; allowed: the same tree"
+        ) from None
+
+    scores = []
+    for (path, leaf), partner in zip(named_leaves(params), partners, strict=True):
+        if not is_prunable_array(leaf):
+            scores.append(leaf)
+            continue
+        shape = getattr(partner, "shape", None)
+        if shape != leaf.shape:
+            raise ValueError(f"{name}: {path} has the shape {shape}; allowed: {leaf.shape}")
+        scores.append(score(_widened(leaf), _widened(partner)))
+    return jax.tree.unflatten(structure, scores)
+
+
+def _widened(leaf: Any) -> jax.Array:
+    return jnp.asarray(leaf).astype(jnp.promote_types(leaf.dtype, jnp.float32))

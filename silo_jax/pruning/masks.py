@@ -5,7 +5,7 @@ other leaf is a scalar True: kept whole, never pruned, not counted.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -19,7 +19,7 @@ Prunable = Callable[[str], bool] | Sequence[str] | None
 _NOT_KERNELS = re.compile(r"^(bias|scale|cls|cls_token|class_token)$|embed|norm", re.IGNORECASE)
 
 
-def init_masks(params: PyTree, prunable: Prunable = None) -> PyTree:
+def init_masks(params: PyTree, prunable: Prunable = None, *, exempt: Sequence[str] = ()) -> PyTree:
     """Masks that keep every weight.
 
     Args:
@@ -27,7 +27,10 @@ def init_masks(params: PyTree, prunable: Prunable = None) -> PyTree:
       prunable: which leaves take part. By default kernels: floating-point leaves of two or more
         dimensions with no part of their path named as a bias, normalisation, embedding or class
         token. A callable gets the path (``"Dense_0/kernel"``) and answers; a list of regular
-        expressions takes the leaves in whose path one of them is found.
+        expressions takes the leaves in whose path one of them is found. An expression that is
+        the path of a leaf stands for that leaf alone.
+      exempt: expressions for leaves that take no part after all, such as the first and the last
+        layer of `layer_order`.
 
     Returns:
       Bool tree of the structure of ``params``: all True of the leaf's shape where a leaf is
@@ -35,7 +38,7 @@ def init_masks(params: PyTree, prunable: Prunable = None) -> PyTree:
 
     Raises:
       ValueError: no leaf is prunable, an expression matches nothing or is malformed, or a leaf that
-        was asked for is not an array of floating-point numbers with at least one dimension.
+        was asked for is not an array of real floating-point numbers with at least one dimension.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -44,11 +47,13 @@ def init_masks(params: PyTree, prunable: Prunable = None) -> PyTree:
       >>> jax.tree.map(jnp.shape, masks)
       {'bias': (), 'kernel': (2, 3)}
     """
-    takes_part = _predicate(prunable, [path for path, _ in named_leaves(params)])
+    paths = [path for path, _ in named_leaves(params)]
+    takes_part = _predicate(prunable, paths)
+    left_out = _matching_any("exempt", exempt, paths)
 
     def mask_of(key_path: Any, leaf: Any) -> jax.Array:
         path = path_name(key_path)
-        if not takes_part(path, leaf):
+        if path in left_out or not takes_part(path, leaf):
             return jnp.ones((), bool)
         if not is_prunable_array(leaf):
             kind = f"{leaf.dtype}{leaf.shape}" if hasattr(leaf, "dtype") else type(leaf).__name__
@@ -133,23 +138,36 @@ def is_prunable_array(leaf: Any) -> bool:
     return is_array and jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.ndim >= 1
 
 
+def matching(name: str, pattern: str, paths: Sequence[str]) -> set[str]:
+    """The paths that an expression takes: the one that it is, or else those it is found in.
+
+    Raises:
+      ValueError: it takes none, or is malformed.
+    """
+    if pattern in paths:
+        return {pattern}
+    try:
+        taken = {path for path in paths if re.search(pattern, path)}
+    except (re.error, TypeError):
+        raise ValueError(f"{name}: {pattern!r}; allowed: regular expressions") from None
+    if not taken:
+        raise ValueError(f"{name}: {pattern!r} matches no leaf; allowed: {', '.join(paths)}")
+    return taken
+
+
+def _matching_any(name: str, patterns: Sequence[str], paths: Sequence[str]) -> set[str]:
+    if isinstance(patterns, str) or not isinstance(patterns, Iterable):
+        raise ValueError(f"{name}: {patterns!r}; allowed: a list of expressions")
+    return set().union(*(matching(name, pattern, paths) for pattern in patterns))
+
+
 def _predicate(prunable: Prunable, paths: list[str]) -> Callable[[str, Any], bool]:
     if prunable is None:
         return _is_kernel
     if callable(prunable):
         return lambda path, _: bool(prunable(path))
-    if isinstance(prunable, str):
-        raise ValueError(f"prunable: {prunable!r}; allowed: a callable or a list of expressions")
-    try:
-        patterns = [re.compile(pattern) for pattern in prunable]
-    except re.error as error:
-        raise ValueError(f"prunable: {error.pattern!r}; allowed: regular expressions") from None
-    for pattern in patterns:
-        if not any(pattern.search(path) for path in paths):
-            raise ValueError(
-                f"prunable: {pattern.pattern!r} matches no leaf; allowed: {', '.join(paths)}"
-            )
-    return lambda path, _: any(pattern.search(path) for pattern in patterns)
+    taken = _matching_any("prunable", prunable, paths)
+    return lambda path, _: path in taken
 
 
 def _is_kernel(path: str, leaf: Any) -> bool:

@@ -20,14 +20,16 @@ def masked(optimizer: optax.GradientTransformation) -> optax.GradientTransformat
     update, and stay so. Masks are data, handed to ``update`` at every step.
 
     Args:
-      optimizer: any optax transformation.
+      optimizer: an optax transformation, or a chain of them, whose state holds accumulators like
+        the weights, or none. (`optax.flatten` and `optax.sm3` keep theirs in another form.)
 
     Returns:
       A transformation whose ``update`` takes the additional argument ``masks``: the bool tree of
       `init_masks`.
 
     Raises:
-      ValueError: from ``update``, when ``masks`` is missing.
+      ValueError: from ``init``, for an optimizer of another form; from ``update``, when ``masks``
+        is missing.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -40,6 +42,19 @@ def masked(optimizer: optax.GradientTransformation) -> optax.GradientTransformat
       [-0.5, 0.0]
     """
     inner = optax.with_extra_args_support(optimizer)
+
+    def init(params: PyTree) -> PyTree:
+        state = inner.init(params)
+        try:
+            optax.tree_map_params(
+                inner, lambda leaf, _: leaf, state, params, is_leaf=_is_placeholder
+            )
+        except (TypeError, ValueError):
+            raise ValueError(
+                "optimizer: its accumulators are not laid out as the weights are; allowed: "
+                "optimizers other than optax.flatten(…), optax.sm3(…) and the like"
+            ) from None
+        return state
 
     def update(
         updates: PyTree,
@@ -59,7 +74,7 @@ def masked(optimizer: optax.GradientTransformation) -> optax.GradientTransformat
         )
         return apply_masks(updates, masks), state
 
-    return optax.GradientTransformationExtraArgs(inner.init, update)
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def _is_placeholder(node: Any) -> bool:

@@ -1,53 +1,74 @@
 """Pruning: from weights and masks to masks with exactly so many weights fewer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.typing import ArrayLike
 
-from silo_jax.checks import require, require_choice
-from silo_jax.pruning.criteria import CRITERIA
+from silo_jax.pruning.allocation import Share
+from silo_jax.pruning.checked import check_fit, check_scores, criterion_function
+from silo_jax.pruning.layers import LayerReport, Layers, prune_layers, report_layers
 from silo_jax.pruning.masks import named_leaves
-from silo_jax.pruning.rounding import Words, fixed_point, round_product
-from silo_jax.pruning.selection import lowest
 
 PyTree = Any
-
-SCOPES = ("global", "layerwise")
-_MAX_WEIGHTS = 2**31 - 1
+Criterion = str | Callable[[PyTree], PyTree]
 
 
 def prune(
     params: PyTree,
     masks: PyTree,
-    fraction: ArrayLike,
+    fraction: Share | None = None,
     *,
-    criterion: str | Callable[[PyTree], PyTree] = "magnitude",
+    target_sparsity: Share | None = None,
+    criterion: Criterion = "magnitude",
     scope: str = "global",
+    min_kept: int = 1,
 ) -> PyTree:
-    """Prunes a share of the weights that are left: those with the lowest scores.
+    r"""Prunes a share of the weights that are left: those with the lowest scores.
 
     Exactly ``round(fraction · remaining)`` weights go, as Python rounds (ties to even), under
     ``jit`` as well. Weights that are pruned already are never counted again, whatever their value.
-    Equal scores go in the order of the leaves and of the flat index.
+    Equal scores go in the order of the leaves and of the flat index. Leaves may be sharded: they
+    stay where they are, and devices exchange counts.
+
+    How the number is shared among the layers is the scope's:
+
+    - ``"global"`` ranks all weights together;
+    - ``"layerwise"`` takes the share of every layer;
+    - ``"erdos_renyi"`` and ``"erk"`` leave layers with a density in proportion to
+      :math:`(n_{in} + n_{out}) / (n_{in} n_{out})`, and ERK to the sum over the product of all
+      dimensions of the kernel, but never more than they have;
+    - ``"lamp"`` ranks all together by layer-adaptive scores,
+      :math:`s_i^2 / \sum_{s_j \ge s_i} s_j^2` with the sum over the layer.
 
     Args:
       params: tree of weights.
       masks: bool tree of the structure of ``params`` (see `init_masks`).
-      fraction: share of the remaining prunable weights to prune, in [0, 1]; may be traced.
+      fraction: share of the remaining prunable weights to prune, in [0, 1]; may be traced. Or a
+        mapping from regular expressions on paths to fractions, ``{"Conv": 0.1, "Dense": 0.3}``:
+        the first that is found in a leaf's path counts, leaves with none are left alone, and
+        those under the same expression are taken together as the scope says.
+      target_sparsity: instead of a fraction, the share of all prunable weights that is to be
+        pruned afterwards: ``size - round(target_sparsity · size)`` stay, or fewer where fewer are
+        left. A number or a mapping, as the fraction.
       criterion: "magnitude", or a function from ``params`` to a tree of scores of the same
-        structure and shapes; the lowest are pruned. Scores are compared as float32.
-      scope: "global" ranks all weights together, "layerwise" takes the fraction of every leaf.
+        structure and shapes (see `silo_jax.criteria`); the lowest are pruned. Scores of
+        one 16-bit type are compared as such, others as float32.
+      scope: one of the above.
+      min_kept: weights that every layer keeps, or all if it has fewer left. Other layers give in
+        its place; if none can, fewer weights go than asked for. 0 lets layers be pruned away.
 
     Returns:
       Masks of the same structure, nested in the old ones: none comes back.
 
     Raises:
-      ValueError: the fraction, criterion or scope is not allowed; masks that do not fit the
-        weights; scores that are NaN (when concrete; traced NaNs rank above every number).
+      ValueError: an argument is not allowed; both or neither of fraction and target_sparsity; masks
+        that do not fit the weights; scores that are NaN (when concrete; traced NaNs rank above
+        every number).
+
+    Warns:
+      UserWarning: with ``min_kept=0``, the layers that were pruned away (when concrete).
 
     Example:
       >>> import jax.numpy as jnp
@@ -55,69 +76,80 @@ def prune(
       >>> params = {"kernel": jnp.array([[3.0, -1.0], [0.5, 2.0]])}
       >>> prune(params, init_masks(params), 0.5)["kernel"].tolist()
       [[True, False], [False, True]]
+
+    References:
+      Han et al., "Learning both Weights and Connections for Efficient Neural Networks", NeurIPS
+      2015, arXiv:1506.02626; for ERK and LAMP arXiv:1911.11134 and arXiv:2010.07611.
     """
-    require("fraction", fraction, lambda f: (f >= 0) & (f <= 1), "between 0 and 1")
-    if np.ndim(fraction):
-        raise ValueError(f"fraction: shape {np.shape(fraction)}; allowed: a scalar")
-    require_choice("scope", scope, SCOPES)
-    if not callable(criterion):
-        require_choice("criterion", criterion, CRITERIA)
-        criterion = CRITERIA[criterion]
+    layers = layers_of(params, masks, criterion)
+    pruned = prune_layers(layers, fraction, target_sparsity, scope=scope, min_kept=min_kept)
+    return with_layers(masks, pruned)
+
+
+def prune_and_report(
+    params: PyTree,
+    masks: PyTree,
+    fraction: Share | None = None,
+    *,
+    target_sparsity: Share | None = None,
+    criterion: Criterion = "magnitude",
+    scope: str = "global",
+    min_kept: int = 1,
+) -> tuple[PyTree, dict[str, LayerReport]]:
+    """`prune`, with a report of every prunable layer: all that the end of a cycle needs.
+
+    Args:
+      params: see `prune`, as all others.
+      masks: see `prune`.
+      fraction: see `prune`.
+      target_sparsity: see `prune`.
+      criterion: see `prune`.
+      scope: see `prune`.
+      min_kept: see `prune`.
+
+    Returns:
+      The masks, and for the path of each prunable leaf its `LayerReport`.
+
+    Raises:
+      ValueError: as `prune`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from silo_jax import init_masks, prune_and_report
+      >>> params = {"a": jnp.array([[3.0, -1.0]]), "b": jnp.array([[0.5, 2.0]])}
+      >>> masks, report = prune_and_report(params, init_masks(params), 0.25)
+      >>> for path, layer in report.items():
+      ...     print(path, layer.size, layer.kept, layer.density, layer.smallest_kept_score)
+      a 2 2 1.0 1.0
+      b 2 1 0.5 2.0
+    """
+    layers = layers_of(params, masks, criterion)
+    pruned = prune_layers(layers, fraction, target_sparsity, scope=scope, min_kept=min_kept)
+    return with_layers(masks, pruned), report_layers(layers._replace(masks=pruned))
+
+
+def layers_of(params: PyTree, masks: PyTree, criterion: Criterion) -> Layers:
+    """The prunable leaves with their masks and what the criterion scores, checked.
+
+    Raises:
+      ValueError: an unknown criterion; masks or scores that do not fit the weights.
+    """
+    score_of = criterion_function(criterion)
     masks = jax.tree.map(jnp.asarray, masks)
-    _check_fit(params, masks)
-    scores = criterion(params)
-    _check_scores(scores, masks)
-
-    leaves, structure = jax.tree.flatten(masks)
-    prunable = [i for i, mask in enumerate(leaves) if mask.ndim]
-    score_leaves = jax.tree.leaves(scores)
-    share = fixed_point(fraction)
-    groups = [prunable] if scope == "global" and prunable else [[i] for i in prunable]
-    for group in groups:
-        kept = [leaves[i] for i in group]
-        pruned = _prune_group([score_leaves[i] for i in group], kept, share)
-        for i, mask in zip(group, pruned, strict=True):
-            leaves[i] = mask
-    return jax.tree.unflatten(structure, leaves)
+    check_fit(params, masks)
+    scores = score_of(params) if callable(criterion) else params
+    check_scores(scores, masks)
+    leaves = zip(named_leaves(masks), jax.tree.leaves(scores), strict=True)
+    prunable = [(path, score, mask) for (path, mask), score in leaves if mask.ndim]
+    return Layers(
+        paths=[path for path, _, _ in prunable],
+        scores=[score for _, score, _ in prunable],
+        masks=[mask for _, _, mask in prunable],
+        score=None if callable(criterion) else score_of,
+    )
 
 
-@jax.jit
-def _prune_group(
-    scores: Sequence[jax.Array], masks: Sequence[jax.Array], share: Words
-) -> list[jax.Array]:
-    remaining = jnp.stack([jnp.sum(mask, dtype=jnp.int32) for mask in masks]).sum()
-    going = lowest(scores, masks, round_product(share, remaining))
-    return [mask & ~gone for mask, gone in zip(masks, going, strict=True)]
-
-
-def _check_fit(params: PyTree, masks: PyTree) -> None:
-    if not _same_structure(params, masks):
-        raise ValueError("masks: a structure other than that of params; allowed: the same tree")
-    for (path, weight), mask in zip(named_leaves(params), jax.tree.leaves(masks), strict=True):
-        shape = getattr(weight, "shape", ())
-        if mask.dtype != bool or mask.shape not in ((), shape):
-            allowed = f"bool {shape} or a scalar"
-            raise ValueError(f"masks: {path} is {mask.dtype} {mask.shape}; allowed: {allowed}")
-    if sum(mask.size for mask in jax.tree.leaves(masks)) > _MAX_WEIGHTS:
-        raise ValueError(f"masks: more than {_MAX_WEIGHTS} weights; allowed: at most that many")
-
-
-def _check_scores(scores: PyTree, masks: PyTree) -> None:
-    if not _same_structure(scores, masks):
-        raise ValueError("criterion: scores of another structure; allowed: that of params")
-    for (path, score), mask in zip(named_leaves(scores), jax.tree.leaves(masks), strict=True):
-        if mask.ndim == 0:
-            continue
-        shape, dtype = jnp.shape(score), jnp.result_type(score)
-        if shape != mask.shape or not jnp.issubdtype(dtype, jnp.floating):
-            raise ValueError(
-                f"criterion: {path} scored {dtype} {shape}; allowed: floats {mask.shape}"
-            )
-        has_nan = jnp.any(jnp.isnan(score) & mask)
-        if not isinstance(has_nan, jax.core.Tracer) and has_nan:
-            raise ValueError(f"criterion: {path} has a score that is NaN; allowed: numbers")
-
-
-def _same_structure(left: PyTree, right: PyTree) -> bool:
-    structures: list[Any] = [jax.tree.structure(tree) for tree in (left, right)]
-    return bool(structures[0] == structures[1])
+def with_layers(masks: PyTree, layers: list[jax.Array]) -> PyTree:
+    """The masks with those of the prunable leaves replaced."""
+    new = iter(layers)
+    return jax.tree.map(lambda mask: next(new) if jnp.ndim(mask) else jnp.asarray(mask), masks)

@@ -1,102 +1,134 @@
 """Exact selection of the lowest scores, by counting instead of sorting.
 
 Scores become unsigned integers of the same order, and the integer of a given rank is found by
-radix selection: two binary digits a pass, each pass a count over all leaves, which are never
-concatenated.
+radix selection. A pass reads each leaf once, wherever its parts lie: leaves are neither
+concatenated nor gathered, and what devices exchange is counts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
-_DEAD = np.uint32(0xFFFF_FFFF)
-_LARGEST_ALIVE = np.uint32(0xFFFF_FFFE)
-_SIGN = np.uint32(0x8000_0000)
-
-Counter = Callable[[list[jax.Array]], list[jax.Array]]
+from silo_jax.pruning.search import Thresholds, search, share_out, sum_by_group
 
 
 def lowest(
-    scores: Sequence[jax.Array], alive: Sequence[jax.Array], count: jax.Array
-) -> list[jax.Array]:
-    """Marks the ``count`` living elements with the lowest scores, over all leaves together.
+    scores: Sequence[jax.Array],
+    alive: Sequence[jax.Array],
+    counts: jax.Array,
+    *,
+    groups: Sequence[int],
+    caps: jax.Array,
+) -> tuple[list[jax.Array], jax.Array]:
+    """Marks the living elements with the lowest scores of each group of leaves.
 
     Equal scores go in the order of the leaves and of the flat index within a leaf. NaN ranks above
-    every number.
+    every number. No leaf gives more than its cap; others of its group then give more.
 
     Args:
-      scores: floating-point arrays.
+      scores: floating-point arrays, compared as float32 unless all are of one 16-bit type.
       alive: bool arrays of the same shapes; elements that are not alive are never marked.
-      count: integer scalar, at most the number of living elements.
+      counts: how many of each leaf's group to mark, int32 (num_leaves,); if caps allow fewer, so
+        many.
+      groups: index of each leaf's group.
+      caps: how many of a leaf may be marked, int32 (num_leaves,), at most its living elements.
 
     Returns:
-      Bool arrays of the same shapes, True at exactly ``count`` elements.
+      Bool arrays of the same shapes, and how many are True in each, int32 (num_leaves,).
     """
-    count = count.astype(jnp.int32)
-    keys = [_ordered_key(score, living) for score, living in zip(scores, alive, strict=True)]
-    threshold = _of_rank(lambda bounds: _count_below(keys, bounds), count - 1, num_bits=32)
+    keys = _keys(scores, alive)
+    num_bits = 8 * keys[0].dtype.itemsize
+    counts = jnp.minimum(counts, sum_by_group(caps, groups))
 
-    at_threshold = [key == threshold for key in keys]
-    below = sum(jnp.sum(key < threshold, dtype=jnp.int32) for key in keys)
-    indices = _flat_indices([score.shape for score in scores])
-    num_elements = sum(score.size for score in scores)
-    ties = [jnp.where(at, index, _DEAD) for at, index in zip(at_threshold, indices, strict=True)]
-    cutoff = _of_rank(
-        lambda bounds: _count_below(ties, bounds), count - below, num_bits=num_elements.bit_length()
-    )
-    return [(key < threshold) | (tie < cutoff) for key, tie in zip(keys, ties, strict=True)]
+    def keys_below(bounds: jax.Array) -> jax.Array:
+        bounds = bounds.astype(keys[0].dtype)
+        return count_true(
+            [[key < b for b in bound] for key, bound in zip(keys, bounds, strict=True)]
+        )
+
+    found = search(keys_below, counts - 1, groups=groups, num_bits=num_bits, caps=caps)
+    counts = share_out(counts, found, groups=groups, caps=caps)
+    each = range(len(keys))
+    fits = (found.below <= counts) & (counts <= found.up_to)
+    if len(set(groups)) < len(keys):
+        # A leaf at its cap has a threshold of its own.
+        found = search(
+            keys_below, counts - 1, groups=each, num_bits=num_bits, start=found, skip=fits.all()
+        )
+    return _mark(keys, found, counts), counts
 
 
-def _ordered_key(score: jax.Array, alive: jax.Array) -> jax.Array:
-    """uint32 in the order of the scores; the dead come last, and NaN just before them."""
-    bits = jax.lax.bitcast_convert_type(score.astype(jnp.float32), jnp.uint32)
-    bits = jnp.where(bits == _SIGN, jnp.uint32(0), bits)  # −0 is 0
-    ordered = jnp.where(bits >= _SIGN, ~bits, bits | _SIGN)
-    return jnp.where(alive, jnp.where(jnp.isnan(score), _LARGEST_ALIVE, ordered), _DEAD)
+def count_true(marks: Sequence[Sequence[jax.Array]]) -> jax.Array:
+    """How many elements are True: int32 (num_leaves, n), from n arrays for each leaf.
 
-
-def _of_rank(count_below: Counter, rank: jax.Array, num_bits: int) -> jax.Array:
-    """The largest v of ``num_bits`` bits such that at most ``rank`` values lie below it.
-
-    For a rank of 0 or more that is the value of that rank, counted from 0. Two bits are settled a
-    pass, from the three bounds that divide what is left into quarters.
+    The arrays of a leaf are counted in one pass over what they are computed from.
     """
-    num_passes = (num_bits + 1) // 2
-
-    def settle_two_bits(i: jax.Array, value: jax.Array) -> jax.Array:
-        shift = (2 * (num_passes - 1 - i)).astype(jnp.uint32)
-        bounds = [value | (jnp.uint32(digit) << shift) for digit in (1, 2, 3)]
-        below = jnp.stack(count_below(bounds))
-        digit = jnp.sum(below <= rank, dtype=jnp.uint32)
-        return value | (digit << shift)
-
-    return jax.lax.fori_loop(0, num_passes, settle_two_bits, jnp.uint32(0))
+    return jnp.stack([_count_in_one_pass(of_leaf) for of_leaf in marks])
 
 
-def _count_below(values: list[jax.Array], bounds: list[jax.Array]) -> list[jax.Array]:
-    """How many elements lie below each bound; the values are read once for all bounds."""
-    zeros = (jnp.int32(0),) * len(bounds)
-    totals = zeros
-    for value in values:
-        is_below = tuple((value < bound).astype(jnp.int32) for bound in bounds)
-        counts = jax.lax.reduce(is_below, zeros, _add, tuple(range(value.ndim)))
-        totals = _add(totals, counts)
-    return list(totals)
+def _count_in_one_pass(marks: Sequence[jax.Array]) -> jax.Array:
+    ones = tuple(mark.astype(jnp.int32) for mark in marks)
+    zeros = (jnp.int32(0),) * len(ones)
+    add = lambda left, right: tuple(a + b for a, b in zip(left, right, strict=True))  # noqa: E731
+    return jnp.stack(lax.reduce(ones, zeros, add, tuple(range(ones[0].ndim))))
 
 
-def _add(left: tuple, right: tuple) -> tuple:
-    return tuple(a + b for a, b in zip(left, right, strict=True))
+def _mark(keys: list[jax.Array], found: Thresholds, counts: jax.Array) -> list[jax.Array]:
+    """Marks all below the threshold, and as many at it as are missing, the first by index."""
+    missing = counts - found.below
+    takes_all = counts == found.up_to
+    leaves = list(zip(keys, found.value.astype(keys[0].dtype), strict=True))
+
+    def ties_before(bounds: jax.Array) -> jax.Array:
+        # XLA would take the indices out of the loop and keep them: 4 bytes a weight.
+        one, _ = lax.optimization_barrier((jnp.uint32(1), bounds))
+        return count_true(
+            [
+                [(key == threshold) & (_flat_index(key.shape, one) < b) for b in bound]
+                for (key, threshold), bound in zip(leaves, bounds, strict=True)
+            ]
+        )
+
+    num_bits = max(key.size for key in keys).bit_length()
+    cutoffs = search(
+        ties_before, missing, groups=range(len(keys)), num_bits=num_bits, skip=takes_all.all()
+    ).value
+    cutoffs = jnp.where(takes_all, jnp.uint32(1 << 31), cutoffs)
+    return [
+        (key < threshold) | ((key == threshold) & (_flat_index(key.shape) < cutoff))
+        for (key, threshold), cutoff in zip(leaves, cutoffs, strict=True)
+    ]
 
 
-def _flat_indices(shapes: Sequence[tuple[int, ...]]) -> list[jax.Array]:
-    """For each leaf the position of every element in the concatenation of all leaves, uint32."""
-    indices, start = [], 0
-    for shape in shapes:
-        index = jnp.full(shape, np.uint32(start))
-        for axis, stride in enumerate(np.cumprod((1, *shape[:0:-1]))[::-1]):
-            index += jax.lax.broadcasted_iota(jnp.uint32, shape, axis) * np.uint32(stride)
-        indices.append(index)
-        start += int(np.prod(shape))
-    return indices
+def _keys(scores: Sequence[jax.Array], alive: Sequence[jax.Array]) -> list[jax.Array]:
+    """The ordered keys of the scores, all of one type; the dead come last."""
+    dtype = jnp.result_type(*scores)
+    keys = [ordered_key(score.astype(dtype)) for score in scores]
+    last = keys[0].dtype.type(np.iinfo(keys[0].dtype).max)
+    return [jnp.where(living, key, last) for key, living in zip(keys, alive, strict=True)]
+
+
+def ordered_key(score: jax.Array) -> jax.Array:
+    """Unsigned integers in the order of floating-point numbers: uint16 for 16 bits, else uint32.
+
+    NaN comes after all numbers, and before the largest integer, which does not occur.
+    """
+    bits16 = score.dtype.itemsize == 2
+    unsigned = jnp.uint16 if bits16 else jnp.uint32
+    largest = np.iinfo(unsigned).max
+    sign = unsigned(largest // 2 + 1)
+    bits = lax.bitcast_convert_type(score if bits16 else score.astype(jnp.float32), unsigned)
+    bits = jnp.where(bits == sign, unsigned(0), bits)  # −0 is 0
+    ordered = jnp.where(bits >= sign, ~bits, bits | sign)
+    return jnp.where(jnp.isnan(score), unsigned(largest - 1), ordered)
+
+
+def _flat_index(shape: tuple[int, ...], one: jax.Array | int = 1) -> jax.Array:
+    """The flat index of every element, uint32; ``one`` is 1."""
+    index = jnp.zeros(shape, jnp.uint32)
+    for axis, stride in enumerate(np.cumprod((1, *shape[:0:-1]))[::-1]):
+        index += lax.broadcasted_iota(jnp.uint32, shape, axis) * (one * jnp.uint32(stride))
+    return index
