@@ -48,8 +48,11 @@ def base_config() -> ConfigDict:
     config.pruning.fraction = 0.2
     # What ranks the weights: "magnitude".
     config.pruning.criterion = "magnitude"
-    # "global" ranks all weights together, "layerwise" prunes the fraction of every layer.
+    # "global" ranks all weights together, "layerwise" prunes the fraction of every layer; "erk" and
+    # "erdos_renyi" give each layer a budget, "lamp" ranks all by layer-adaptive scores.
     config.pruning.scope = "global"
+    # Weights that every layer keeps, at least 0; others are pruned in their place.
+    config.pruning.min_kept = 1
     # Regular expressions on paths such as "Dense_0/kernel"; () takes every kernel.
     config.pruning.prunable = ()
 

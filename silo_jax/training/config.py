@@ -83,6 +83,7 @@ _RULES: dict[str, _Rule] = {
     "pruning.fraction": _INSIDE,
     "pruning.criterion": _TEXT,
     "pruning.scope": _TEXT,
+    "pruning.min_kept": _FROM_0,
     "pruning.prunable": (_all(_TEXT[0]), "regular expressions, or ()"),
     "rewind.policy": _TEXT,
     "rewind.epoch": _FROM_0,

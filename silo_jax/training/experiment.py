@@ -95,17 +95,25 @@ def load_experiment(config: ConfigDict) -> Experiment:
 
 
 def _check_weights_left(experiment: Experiment) -> None:
-    """Refuses cycles in which nothing would be left to train."""
+    """Refuses cycles with nothing left to train, and prunes that would take nothing."""
     pruning = experiment.config.pruning
     masks = experiment.create_state(experiment.config.seeds[0]).masks
     sizes = [size for size, _ in layer_counts(masks).values()]
-    left = [sum(sizes)] if pruning.scope == "global" else sizes
+    floors = [min(pruning.min_kept, size) for size in sizes]
+    if pruning.scope != "layerwise":
+        sizes, floors = [sum(sizes)], [sum(floors)]
+    left = sizes
     for cycle in range(1, pruning.num_cycles):
-        left = [number - round(pruning.fraction * number) for number in left]
-        if sum(left) == 0:
+        before = left
+        left = [
+            max(number - round(pruning.fraction * number), floor)
+            for number, floor in zip(before, floors, strict=True)
+        ]
+        if sum(left) == 0 or left == before:
             raise ValueError(
-                f"pruning.num_cycles: {pruning.num_cycles}; allowed: at most {cycle}, as a later "
-                f"cycle has no weight left at pruning.fraction={pruning.fraction}"
+                f"pruning.num_cycles: {pruning.num_cycles}; allowed: at most {cycle}, as after it "
+                f"{sum(before)} weights are left, of which pruning.fraction={pruning.fraction} "
+                f"with pruning.min_kept={pruning.min_kept} takes {sum(before) - sum(left)}"
             )
 
 
@@ -132,6 +140,7 @@ def _recipe(config: ConfigDict, data: ImageData, lengths: Durations) -> Recipe:
         prune_fraction=config.pruning.fraction,
         criterion=config.pruning.criterion,
         scope=config.pruning.scope,
+        min_kept=config.pruning.min_kept,
         crop_padding=config.data.crop_padding,
         flip=config.data.flip,
     )

@@ -48,6 +48,7 @@ class Recipe:
       prune_fraction: share of the remaining weights that goes at the end of a cycle.
       criterion: see `silo_jax.prune`.
       scope: see `silo_jax.prune`.
+      min_kept: see `silo_jax.prune`.
       crop_padding: pixels of zero padding for random crops; 0 for none.
       flip: whether images are flipped at random.
     """
@@ -62,6 +63,7 @@ class Recipe:
     prune_fraction: float
     criterion: str | Callable[[PyTree], PyTree] = "magnitude"
     scope: str = "global"
+    min_kept: int = 1
     crop_padding: int = 0
     flip: bool = False
 
@@ -102,6 +104,7 @@ def train_step(recipe: Recipe, state: TrainState, batch: DeviceSplit) -> tuple[T
             recipe.prune_fraction,
             criterion=recipe.criterion,
             scope=recipe.scope,
+            min_kept=recipe.min_kept,
         ),
         lambda: state.next_masks,
     )
