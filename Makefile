@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint types check clean
+.PHONY: run test lint types docs check clean
 
 run: $(VENV)/installed
 	$(BIN)/python -m experiments.run --config=configs/quickstart.py --workdir=runs/quickstart
@@ -18,10 +18,13 @@ lint: $(VENV)/installed-dev
 types: $(VENV)/installed-dev
 	$(BIN)/mypy
 
-check: lint types test
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+
+check: lint types docs test
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.masked_step import without_masks
 from benchmarks.measure import median_ratio, seconds_in_turn
 from benchmarks.prune import num_kept, ways, weights_and_masks
+from benchmarks.schedule_compile import schedule, schedule_in_jit, seconds_to_compile
 from silo_jax.training.step import DeviceSplit, train_step
 from tests.tiny import tiny_data, tiny_recipe, tiny_state
 
@@ -45,3 +46,22 @@ def test_programs_take_turns_and_ratios_are_per_turn():
     assert calls == ["a", "b"] * 4
     assert {name: len(times) for name, times in seconds.items()} == {"a": 3, "b": 3}
     assert median_ratio([2.0, 9.0, 8.0], [1.0, 3.0, 2.0]) == pytest.approx(3.0)
+
+
+def test_every_measurement_of_compiling_starts_from_nothing():
+    calls = []
+
+    def program(step):
+        calls.append(step)
+        return step + 1.0
+
+    for count in (1, 2, 3):
+        seconds = seconds_to_compile(program)
+        assert len(calls) == count
+        assert seconds["trace and compile"] == pytest.approx(seconds["trace"] + seconds["compile"])
+
+
+def test_a_schedule_made_in_jit_is_the_schedule():
+    steps = jnp.arange(0, 25 * 500, 37)
+    inside = jax.jit(schedule_in_jit(25))(steps)
+    np.testing.assert_allclose(inside, schedule(25)(steps), rtol=1e-6)

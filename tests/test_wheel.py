@@ -1,0 +1,81 @@
+"""The wheel holds the package and nothing else, and works without the experiments' packages."""
+
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import Distribution
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from tests.alone import ROOT, run_alone
+
+NOT_SOURCES = (".*", "__pycache__", "_build", "build", "dist", "runs", "*.egg-info")
+PRUNE_A_LITTLE = """
+import jax, numpy, optax
+before = set(sys.modules)
+from silo_jax import init_masks, prune, shapes, silo_schedule, sparsity
+loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(*sorted(loaded - set(sys.stdlib_module_names)))
+import silo_jax
+print(silo_jax.__file__)
+schedule = silo_schedule(
+    shapes.constant(), num_cycles=2, steps_per_cycle=1, lower=0.25, upper=0.5, delay=0
+)
+params = {"kernel": jax.numpy.ones((2, 5))}
+print(float(schedule(0)), round(10 * float(sparsity(prune(params, init_masks(params), 0.3)))))
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A directory with the contents of the wheel, built from a copy of the sources."""
+    directory = tmp_path_factory.mktemp("wheel")
+    sources = directory / "sources"
+    shutil.copytree(ROOT, sources, ignore=shutil.ignore_patterns(*NOT_SOURCES))
+    build = f"from setuptools.build_meta import build_wheel; build_wheel({str(directory)!r})"
+    subprocess.run(
+        [sys.executable, "-c", build], cwd=sources, check=True, capture_output=True, timeout=120
+    )
+    (wheel,) = directory.glob("*.whl")
+    with ZipFile(wheel) as archive:
+        archive.extractall(directory / "installed")
+    return directory / "installed"
+
+
+def files_below(directory: Path, ignored: str = "__pycache__") -> set[str]:
+    files = (path for path in directory.rglob("*") if path.is_file() and ignored not in path.parts)
+    return {path.relative_to(directory).as_posix() for path in files}
+
+
+def distribution(installed: Path) -> Distribution:
+    (info,) = installed.glob("*.dist-info")
+    return Distribution.at(info)
+
+
+def test_it_holds_every_file_of_the_package_and_no_other(installed):
+    assert files_below(installed / "silo_jax") == files_below(ROOT / "silo_jax")
+    assert {"py.typed", "reporting/report.html.jinja"} <= files_below(installed / "silo_jax")
+    assert sorted(path.suffix for path in installed.iterdir()) == ["", ".dist-info"]
+
+
+def test_without_extras_it_needs_jax_optax_and_numpy_alone(installed):
+    needed = [line for line in distribution(installed).requires if "extra ==" not in line]
+    assert {re.match(r"[\w-]+", line)[0] for line in needed} == {"jax", "numpy", "optax"}
+
+
+def test_its_extras_are_those_of_the_project(installed):
+    metadata = distribution(installed).metadata
+    assert {"experiments", "tfds", "test", "docs", "dev"} <= {*metadata.get_all("Provides-Extra")}
+    assert (metadata["Name"], metadata["Requires-Python"]) == ("silo-jax", ">=3.11")
+
+
+def test_the_core_works_from_it_and_loads_nothing_else(installed):
+    result = run_alone(PRUNE_A_LITTLE, installed)
+    assert result.stderr == ""
+    loaded, file, values = result.stdout.splitlines()
+    assert set(loaded.split()) <= {"silo_jax", "jax", "jaxlib", "numpy", "optax"}
+    assert Path(file).is_relative_to(installed)
+    assert values == "0.25 3"
