@@ -42,6 +42,20 @@ def ratio_quartiles(seconds: list[float], reference: list[float]) -> tuple[float
     return lower, upper
 
 
+def peak_extra_bytes(program: Callable[[], Any]) -> int:
+    """How far the process's resident memory rises while the program runs once (Linux only)."""
+    Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is resident now
+    before = _resident_bytes("VmHWM")
+    jax.block_until_ready(program())
+    return _resident_bytes("VmHWM") - before
+
+
+def _resident_bytes(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    kilobytes = next(line.split()[1] for line in lines if line.startswith(field))
+    return 1024 * int(kilobytes)
+
+
 def report(rows: list[dict[str, Any]], out: str | None) -> None:
     """Prints the rows, and writes them to a JSON file with command, versions and device."""
     for row in rows:

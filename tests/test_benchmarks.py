@@ -1,5 +1,6 @@
 """The benchmarks compare what does the same."""
 
+import sys
 from functools import partial
 
 import jax
@@ -8,22 +9,40 @@ import numpy as np
 import pytest
 
 from benchmarks.masked_step import without_masks
-from benchmarks.measure import median_ratio, seconds_in_turn
-from benchmarks.prune import num_kept, ways, weights_and_masks
+from benchmarks.measure import median_ratio, peak_extra_bytes, seconds_in_turn
+from benchmarks.prune import NETWORKS, WAYS, num_kept, weights_and_masks
 from benchmarks.schedule_compile import schedule, schedule_in_jit, seconds_to_compile
 from silo_jax.training.step import DeviceSplit, train_step
 from tests.tiny import tiny_data, tiny_recipe, tiny_state
 
 
 def test_every_way_of_pruning_keeps_the_same_weights():
-    params, masks = weights_and_masks(2000, num_layers=4)
+    params, masks = weights_and_masks([(3, 3, 8, 16), (40, 10), (10, 9)])
     flat = {}
-    for name, way in ways(with_argsort=True).items():
+    for name, way in WAYS.items():
         kept = way(params, masks)
         flat[name] = np.concatenate([np.ravel(mask) for mask in jax.tree.leaves(kept)])
     assert num_kept(flat["prune"]) == num_kept(masks) - round(0.2 * num_kept(masks))
     for name, kept in flat.items():
         np.testing.assert_array_equal(kept, flat["prune"], err_msg=name)
+
+
+def test_the_networks_have_their_published_numbers_of_weights():
+    sizes = {name: sum(map(np.prod, shapes)) for name, shapes in NETWORKS.items()}
+    # All parameters, less BatchNorm's scales and offsets and the biases of the last layer.
+    assert sizes["ResNet-50"] == 25_557_032 - 2 * 26_560 - 1000
+    # All parameters, less class token, positions, LayerNorm and biases.
+    norms, biases = 25 * 2 * 768, 768 + 12 * (4 * 768 + 3072 + 768) + 1000
+    assert sizes["ViT-B/16"] == 86_567_656 - 768 - 197 * 768 - norms - biases
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+def test_peak_memory_is_what_a_program_holds_at_once():
+    def program():
+        held = np.ones(8_000_000)
+        return held.sum()
+
+    assert peak_extra_bytes(program) == pytest.approx(64e6, rel=0.1)
 
 
 def test_a_step_without_masks_is_the_masked_step_on_a_dense_network():
