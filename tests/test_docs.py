@@ -1,5 +1,7 @@
 """The API pages leave no public name out."""
 
+import doctest
+import inspect
 import re
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +36,24 @@ def is_defined_in(module, value):
     return getattr(value, "__module__", None) == module.__name__ and not isinstance(
         value, ModuleType
     )
+
+
+def public_functions():
+    modules = [silo_jax, schedules, shapes, plans, pruning, criteria]
+    return {
+        name: inspect.unwrap(value)
+        for module in modules
+        for name in public_names(module)
+        if inspect.isfunction(value := getattr(module, name.rpartition(".")[2]))
+    }
+
+
+@pytest.mark.parametrize("function", public_functions().values(), ids=lambda f: f.__name__)
+def test_every_public_function_is_explained_with_an_example_that_runs(function):
+    sections = re.findall(r"^ *(Args|Returns|Example):$", inspect.getdoc(function), re.MULTILINE)
+    wanted = ["Args"] * bool(inspect.signature(function).parameters) + ["Returns", "Example"]
+    assert [section for section in sections if section in wanted] == wanted
+    assert doctest.DocTestFinder().find(function)[0].examples
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,19 @@ def test_pruning_in_the_middle_leaves_the_living_alone(name):
             np.testing.assert_allclose(left, right, rtol=1e-6)
 
 
+def test_what_a_weight_has_left_in_the_momentum_is_gone_at_once_when_it_is_pruned():
+    """Clipping after the momentum sees none of it at the first step under the new masks."""
+    optimizer = masked(optax.chain(optax.trace(0.5), optax.clip_by_global_norm(1.0)))
+    params, dense = {"w": jnp.ones(3)}, {"w": jnp.ones(3, bool)}
+    _, state = optimizer.update(
+        {"w": jnp.array([6.0, 8.0, 1e6])}, optimizer.init(params), params, masks=dense
+    )
+    sparse = {"w": jnp.array([True, True, False])}
+    updates, state = optimizer.update({"w": jnp.zeros(3)}, state, params, masks=sparse)
+    np.testing.assert_allclose(updates["w"], [0.6, 0.8, 0.0], rtol=1e-6)
+    assert state[0].trace["w"].tolist() == [3.0, 4.0, 0.0]
+
+
 def test_clipping_by_norm_sees_only_the_living():
     optimizer = masked(optax.clip_by_global_norm(1.0))
     params, masks = {"w": jnp.ones(3)}, {"w": jnp.array([True, True, False])}

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from silo_jax import prune
 from silo_jax.pruning.rounding import fixed_point, round_product
 from silo_jax.pruning.selection import lowest
 
@@ -110,6 +111,20 @@ def assert_selects_as_sorting(scores, alive, count):
     for mark, expected in zip(marks, lowest_by_sorting(scores, alive, count), strict=True):
         assert mark.dtype == bool
         np.testing.assert_array_equal(mark, expected)
+
+
+@pytest.mark.parametrize(("dtype", "bytes_a_score"), [(jnp.float32, 4), (jnp.bfloat16, 2)])
+def test_memory_is_that_of_the_scores_and_the_masks(dtype, bytes_a_score):
+    """Of what the compiled program holds beside its arguments, its result included."""
+    num_layers, num_weights = 25, 4_000_000
+    shape = (num_weights // num_layers // 100, 100)
+    params = [jax.ShapeDtypeStruct(shape, dtype)] * num_layers
+    masks = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, bool), params)
+    compiled = jax.jit(lambda params, masks: prune(params, masks, 0.2)).lower(params, masks)
+    memory = compiled.compile().memory_analysis()
+    held = memory.temp_size_in_bytes + memory.output_size_in_bytes
+    one_layer = bytes_a_score / num_layers
+    assert held / num_weights < 1.01 * (bytes_a_score + 1 + one_layer)
 
 
 EXTREMES = [0.0, -0.0, 1e-45, -1e-45, 1e-40, 2e-40, 1e-7, 1.0, 1.0 + 2**-7, 2.0, -1.5]

@@ -67,9 +67,10 @@ def movement(params: PyTree, reference: PyTree) -> PyTree:
       ValueError: the reference has another structure or other shapes.
 
     Example:
-      >>> from silo_jax.pruning.criteria import movement
+      >>> from silo_jax import criteria
       >>> import jax.numpy as jnp
-      >>> movement({"w": jnp.array([3.0, -1.0])}, {"w": jnp.array([2.5, 1.0])})["w"].tolist()
+      >>> params, start = {"w": jnp.array([3.0, -1.0])}, {"w": jnp.array([2.5, 1.0])}
+      >>> criteria.movement(params, start)["w"].tolist()
       [0.5, 2.0]
     """
     return _of_pairs("reference", params, reference, lambda w, start: jnp.abs(w - start))
@@ -89,10 +90,10 @@ def magnitude_movement(params: PyTree, reference: PyTree) -> PyTree:
       ValueError: the reference has another structure or other shapes.
 
     Example:
-      >>> from silo_jax.pruning.criteria import magnitude_movement
+      >>> from silo_jax import criteria
       >>> import jax.numpy as jnp
       >>> start = {"w": jnp.array([2.5, 1.0])}
-      >>> magnitude_movement({"w": jnp.array([3.0, -1.0])}, start)["w"].tolist()
+      >>> criteria.magnitude_movement({"w": jnp.array([3.0, -1.0])}, start)["w"].tolist()
       [1.5, 2.0]
     """
     return _of_pairs("reference", params, reference, lambda w, start: jnp.abs(w * (w - start)))
@@ -112,9 +113,10 @@ def saliency(params: PyTree, gradients: PyTree) -> PyTree:
       ValueError: the gradients have another structure or other shapes.
 
     Example:
-      >>> from silo_jax.pruning.criteria import saliency
+      >>> from silo_jax import criteria
       >>> import jax.numpy as jnp
-      >>> saliency({"w": jnp.array([3.0, -1.0])}, {"w": jnp.array([0.5, 2.0])})["w"].tolist()
+      >>> params, gradients = {"w": jnp.array([3.0, -1.0])}, {"w": jnp.array([0.5, 2.0])}
+      >>> criteria.saliency(params, gradients)["w"].tolist()
       [1.5, 2.0]
 
     References:
@@ -135,9 +137,9 @@ def random(params: PyTree, key: jax.Array) -> PyTree:
       Tree of scores, float32.
 
     Example:
-      >>> from silo_jax.pruning.criteria import random
+      >>> from silo_jax import criteria
       >>> import jax, jax.numpy as jnp
-      >>> random({"w": jnp.ones((2, 3))}, jax.random.key(0))["w"].shape
+      >>> criteria.random({"w": jnp.ones((2, 3))}, jax.random.key(0))["w"].shape
       (2, 3)
     """
     leaves, structure = jax.tree.flatten(params)
@@ -185,9 +187,9 @@ def lookahead(
 
     Example:
       >>> import jax.numpy as jnp
-      >>> from silo_jax.pruning.criteria import lookahead
+      >>> from silo_jax import criteria
       >>> params = {"a": jnp.array([[3.0, 1.0], [4.0, 0.0]]), "b": jnp.array([[1.0], [2.0]])}
-      >>> lookahead(params, [["a", "b"]])["b"].tolist()
+      >>> criteria.lookahead(params, [["a", "b"]])["b"].tolist()
       [[5.0], [2.0]]
 
     References:

@@ -41,7 +41,7 @@ def layer_order(function: Callable[[PyTree], Any], params: PyTree) -> list[str]:
 
     Example:
       >>> import jax.numpy as jnp
-      >>> from silo_jax.pruning.layer_order import layer_order
+      >>> from silo_jax import layer_order
       >>> params = {"a": {"w": jnp.ones((4, 2)), "b": jnp.ones(2)}, "z": {"w": jnp.ones((3, 4))}}
       >>> layer_order(lambda p: jnp.ones((1, 3)) @ p["z"]["w"] @ p["a"]["w"] + p["a"]["b"], params)
       ['z/w', 'a/w']

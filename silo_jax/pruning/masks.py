@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.tree_util import keystr, tree_leaves_with_path, tree_map_with_path
+from jax.tree_util import GetAttrKey, keystr, tree_leaves_with_path, tree_map_with_path
 
 PyTree = Any
 Prunable = Callable[[str], bool] | Sequence[str] | None
@@ -115,7 +115,20 @@ def sparsity(masks: PyTree) -> jax.Array:
 
 
 def layer_counts(masks: PyTree) -> dict[str, tuple[int, int]]:
-    """Size and number of kept weights of every prunable leaf, by path: ``{path: (size, kept)}``."""
+    """Size and number of kept weights of every prunable leaf.
+
+    Args:
+      masks: bool tree (see `init_masks`), concrete.
+
+    Returns:
+      ``{path: (size, kept)}``.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from silo_jax.pruning import layer_counts
+      >>> layer_counts({"kernel": jnp.array([[True, False]]), "bias": jnp.array(True)})
+      {'kernel': (2, 1)}
+    """
     return {
         path: (mask.size, int(jnp.sum(mask)))
         for path, mask in named_leaves(masks)
@@ -129,6 +142,9 @@ def named_leaves(tree: PyTree) -> list[tuple[str, Any]]:
 
 
 def path_name(key_path: Any) -> str:
+    """The path as text, without the attribute ``value`` in which nnx keeps an array."""
+    if len(key_path) > 1 and key_path[-1] == GetAttrKey("value"):
+        key_path = key_path[:-1]
     return keystr(key_path, simple=True, separator="/")
 
 

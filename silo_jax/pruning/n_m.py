@@ -51,8 +51,7 @@ def prune_n_m(
 
     Example:
       >>> import jax.numpy as jnp
-      >>> from silo_jax import init_masks
-      >>> from silo_jax.pruning.n_m import prune_n_m
+      >>> from silo_jax import init_masks, prune_n_m
       >>> params = {"kernel": jnp.array([[3.0], [-1.0], [0.5], [2.0]])}
       >>> prune_n_m(params, init_masks(params), 2, 4)["kernel"].ravel().tolist()
       [True, False, False, True]

@@ -14,10 +14,11 @@ PyTree = Any
 def masked(optimizer: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
     """Makes an optimizer see and move only the weights that are left.
 
-    Gradients and weights are masked on the way in, so that clipping by norm or weight decay see no
-    pruned weight, and updates and every accumulator of the shape of the weights (momentum, second
-    moments, averages) on the way out: once a weight is pruned they are exactly 0 after the next
-    update, and stay so. Masks are data, handed to ``update`` at every step.
+    Gradients, weights and every accumulator of the shape of the weights (momentum, second moments,
+    averages) are masked on the way in, so that nothing sees a pruned weight or what it left behind,
+    clipping by norm and weight decay included; updates and accumulators are masked again on the way
+    out. Once a weight is pruned they are exactly 0 from the next update on. Masks are data, handed
+    to ``update`` at every step.
 
     Args:
       optimizer: an optax transformation, or a chain of them, whose state holds accumulators like
@@ -68,11 +69,14 @@ def masked(optimizer: optax.GradientTransformation) -> optax.GradientTransformat
             raise ValueError("masks: None; allowed: update(..., masks=masks) with the bool tree")
         if params is not None:
             params = apply_masks(params, masks)
+        state = mask_accumulators(state, masks)
         updates, state = inner.update(apply_masks(updates, masks), state, params, **extra_args)
-        state = optax.tree_map_params(
+        return apply_masks(updates, masks), mask_accumulators(state, masks)
+
+    def mask_accumulators(state: PyTree, masks: PyTree) -> PyTree:
+        return optax.tree_map_params(
             inner, _mask_accumulator, state, masks, is_leaf=_is_placeholder
         )
-        return apply_masks(updates, masks), state
 
     return optax.GradientTransformationExtraArgs(init, update)
 
