@@ -57,12 +57,22 @@ def base_config() -> ConfigDict:
     config.pruning.prunable = ()
 
     config.rewind = ConfigDict()
-    # "weights" goes back to their values at the rewind point; "lr" keeps the weights. Either way
-    # each cycle starts the learning rate afresh, and the optimizer's state.
+    # What happens after a prune. "weights": they go back to the rewind point; "lr": they are kept,
+    # and only the learning rate starts afresh, as it also does with "weights" and "reinit";
+    # "finetune": they are kept, and the learning rate stays at its last value; "reinit": they are
+    # drawn anew, under the same masks. One name for all cycles but the first, or as many names with
+    # commas between them: "weights,lr,finetune" for four cycles.
     config.rewind.policy = "weights"
-    # The rewind point of "weights", before the end of cycle 0; 0 is initialisation.
-    config.rewind.epoch = 0
+    # The rewind point of "weights", before the end of cycle 0; 0 is initialisation. Epochs may be
+    # fractions: 0.5.
+    config.rewind.epoch = 0.0
     config.rewind.step = 0
+    # Whether BatchNorm's statistics go where "weights" and "reinit" take the weights, or are kept.
+    config.rewind.batch_stats = True
+    # Whether the optimizer's state is made anew in every cycle, or kept for the weights left.
+    config.rewind.optimizer = True
+    # Whether every cycle sees images in the order, and augmented, as the first one did.
+    config.rewind.data_order = False
 
     config.schedule = ConfigDict()
     # How max_lr moves over the cycles: "silo" from lower to upper in an S; "constant" stays at

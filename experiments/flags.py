@@ -13,6 +13,13 @@ from silo_jax.checks import require_choice
 
 _OVERRIDE = re.compile(r"--?config\.(?P<field>[^=]*)(?P<value>=.*)?", re.DOTALL)
 
+_ARGUMENTS = ("--config", "--config.FIELD", "--workdir")
+_PARSERS: dict[type, tuple[Any, str]] = {
+    bool: (flags.BooleanParser(), "true or false"),
+    int: (flags.IntegerParser(), "an integer"),
+    float: (flags.FloatParser(), "a number"),
+}
+
 
 def parse_flags(argv: list[str]) -> dict[str, Any]:
     """``--config`` with its overrides, and ``--workdir``."""
@@ -20,12 +27,11 @@ def parse_flags(argv: list[str]) -> dict[str, Any]:
         if "--help" in argv:
             print("usage: python -m experiments.run --config=FILE --workdir=DIR [--config.FIELD=…]")
             sys.exit(0)
+        _check_names(argv[1:])
         overrides = [match for arg in argv if (match := _OVERRIDE.fullmatch(arg))]
         plain = _parse([arg for arg in argv if not _OVERRIDE.fullmatch(arg)])
         for override in overrides:
             _check_override(plain["config"], override)
-            if sum(other["field"] == override["field"] for other in overrides) > 1:
-                raise ValueError(f"--config.{override['field']}: given twice; allowed: once")
         return _parse(argv)
 
 
@@ -47,7 +53,7 @@ def _parse(argv: list[str]) -> dict[str, Any]:
     flags.DEFINE_string("workdir", None, "directory of the run", flag_values=values)
     surplus = _fill(values, argv)[1:]
     if surplus:
-        raise ValueError(f"argument: {surplus[0]!r}; allowed: --config, --config.FIELD, --workdir")
+        require_choice("argument", surplus[0], _ARGUMENTS)
     for name in ("config", "workdir"):
         if not values[name].value:
             raise ValueError(f"--{name}: missing; allowed: --{name}=PATH")
@@ -76,6 +82,16 @@ def _loaded(flag: Any) -> ConfigDict:
     return flag.value
 
 
+def _check_names(arguments: list[str]) -> None:
+    """Refuses flags that are not known, and those that are given twice."""
+    names = [arg.lstrip("-").partition("=")[0] for arg in arguments if arg.startswith("-")]
+    for name in names:
+        if not name.startswith("config."):
+            require_choice("argument", f"--{name}", _ARGUMENTS)
+        if names.count(name) > 1:
+            raise ValueError(f"--{name}: given twice; allowed: once")
+
+
 def _check_override(config: ConfigDict, override: re.Match) -> None:
     *parents, name = override["field"].split(".")
     path = "config"
@@ -85,6 +101,12 @@ def _check_override(config: ConfigDict, override: re.Match) -> None:
     require_choice(f"--{path}", name, [key for key in config if not _is_section(config[key])])
     if override["value"] is None:
         raise ValueError(f"--{path}.{name}: no value; allowed: --{path}.{name}=VALUE")
+    if type(config[name]) in _PARSERS:
+        parser, allowed = _PARSERS[type(config[name])]
+        try:
+            parser.parse(override["value"][1:])
+        except (TypeError, ValueError):
+            raise ValueError(f"{override[0]}; allowed: {allowed}") from None
 
 
 def _is_section(value: Any) -> bool:

@@ -3,12 +3,14 @@
     python -m experiments.run --config=configs/quickstart.py --workdir=runs/quickstart
 
 Any field is changed by ``--config.FIELD=VALUE``. The same command on the same directory goes on
-where it was stopped. Exit status: 0 when the run is complete, 1 when it was stopped or failed,
-2 when the input is wrong.
+where it was stopped. Exit status: 0 when the run is complete; 1 when it failed, or a seed diverged;
+2 when the input is wrong; 130 or 143 when it was stopped by SIGINT (Ctrl-C) or SIGTERM, with its
+state saved.
 """
 
 import logging
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -20,22 +22,34 @@ def main(argv: list[str]) -> None:
     values = parse_flags(argv)
     # Only now, so that wrong flags are answered at once.
     from silo_jax.reporting import read_run, results_table, write_report
+    from silo_jax.training.interrupts import Stopped, StopRequest
     from silo_jax.training.loop import run_seeds
-    from silo_jax.training.run import prepare
+    from silo_jax.training.run import prepared
 
-    with exit_on_bad_input():
-        experiment = prepare(values["config"], values["workdir"])
-    workdir = Path(values["workdir"])
-    run_seeds(experiment, workdir, Console(stderr=True))
-    report = write_report(workdir)
-    console = Console()
+    workdir, console = Path(values["workdir"]), Console()
+    with ExitStack() as stack:
+        stop = stack.enter_context(StopRequest().listening())
+        with exit_on_bad_input():
+            experiment = stack.enter_context(prepared(values["config"], workdir))
+        try:
+            diverged = run_seeds(experiment, workdir, Console(stderr=True), stop)
+            report = write_report(workdir)
+        except Stopped as stopped:
+            print(f"{stopped}; the same command goes on from here", file=sys.stderr)
+            sys.exit(128 + stopped.signum)
+        except OSError as error:
+            sys.exit(f"error: {error}; what was written before is kept, the same command goes on")
     console.print(results_table(read_run(workdir)))
     console.print(f"report: {report}", highlight=False, soft_wrap=True)
+    for one in diverged:
+        print(
+            f"seed {one.seed} diverged at step {one.step} (cycle {one.cycle}, lr {one.lr:.4g}, "
+            f"last finite loss {one.last_finite_loss:.4g})",
+            file=sys.stderr,
+        )
+    sys.exit(1 if diverged else 0)
 
 
 if __name__ == "__main__":
     logging.getLogger("absl").setLevel(logging.ERROR)
-    try:
-        main(sys.argv)
-    except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on from the last finished epoch")
+    main(sys.argv)

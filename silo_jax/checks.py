@@ -8,6 +8,14 @@ from typing import Any
 import jax
 import numpy as np
 
+_LONGEST_SHOWN = 100
+
+
+def shown(value: Any) -> str:
+    """The value for a message: its ``repr`` in one line, cut where it gets long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
 
 def require(name: str, value: Any, is_allowed: Callable[[np.ndarray], Any], allowed: str) -> None:
     """Raises ValueError unless every element is an allowed number; tracers are let through."""
@@ -15,11 +23,11 @@ def require(name: str, value: Any, is_allowed: Callable[[np.ndarray], Any], allo
         return
     try:
         array = np.asarray(value)
-        if array.dtype.kind in "OSU":
+        if array.dtype.kind in "bcmMOSU":
             raise TypeError
         within = np.broadcast_to(is_allowed(array.astype(float)), array.shape)
     except (TypeError, ValueError):
-        raise ValueError(f"{name}: {value!r}; allowed: numbers {allowed}") from None
+        raise ValueError(f"{name}: {shown(value)}; allowed: numbers {allowed}") from None
     if not within.all():
         raise ValueError(f"{name}: {array[~within].flat[0]}; allowed: {allowed}")
 
@@ -31,7 +39,7 @@ def require_int(name: str, value: int, *, minimum: int) -> None:
     except TypeError:
         number = None
     if number is None or isinstance(value, bool) or number < minimum:
-        raise ValueError(f"{name}: {value!r}; allowed: an integer of at least {minimum}")
+        raise ValueError(f"{name}: {shown(value)}; allowed: an integer of at least {minimum}")
 
 
 def require_choice(name: str, value: str, choices: Iterable[str]) -> None:
@@ -41,4 +49,4 @@ def require_choice(name: str, value: str, choices: Iterable[str]) -> None:
         return
     near = get_close_matches(str(value), choices, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise ValueError(f"{name}: {value!r}; allowed: {', '.join(choices) or 'none'}{hint}")
+    raise ValueError(f"{name}: {shown(value)}; allowed: {', '.join(choices) or 'none'}{hint}")

@@ -170,6 +170,22 @@ def test_lamp_is_the_papers_score_ranked_globally(fraction):
     )
 
 
+def test_lamp_of_one_layer_is_magnitude_whatever_the_rounding_of_its_sums():
+    weights = np.random.default_rng(0).standard_normal((1000, 300), np.float32)
+    params = {"w": weights}
+    masks = init_masks(params)
+    for fraction in np.linspace(0.01, 0.99, 23):
+        expected = prune(params, masks, fraction)["w"]
+        np.testing.assert_array_equal(prune(params, masks, fraction, scope="lamp")["w"], expected)
+    infinite = {"w": jnp.array([[5.0, 3.0, 4.0, jnp.inf]])}
+    assert np.flatnonzero(
+        prune(infinite, init_masks(infinite), 0.5, scope="lamp")["w"]
+    ).tolist() == [
+        0,
+        3,
+    ]
+
+
 def test_lamp_of_weights_whose_squares_leave_float32():
     params = {"small": jnp.array([[1e-30, 2e-30, 3e-30]]), "large": jnp.array([[1e30, 2e30, 3e30]])}
     masks = prune(params, init_masks(params), 0.5, scope="lamp")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silo_jax import init_masks, plans, prune, prune_and_report, prune_channels, sparsity
+from silo_jax import init_masks, plans, prune, prune_and_report, prune_channels, prune_n_m, sparsity
 from silo_jax.pruning import layer_counts
 from tests.refusals import refused
 
@@ -40,19 +40,60 @@ def test_an_expressions_leaves_are_pruned_together_and_apart_from_others(scope):
     assert masks["dense_1"].all()
 
 
-def test_the_first_expression_counts_and_a_path_stands_for_itself():
+def test_a_path_stands_for_itself_and_no_leaf_is_under_two_expressions():
     params = {"dense_1": PARAMS["dense_1"], "dense_10": PARAMS["dense_2"]}
-    masks = prune(params, init_masks(params), {"dense_1": 0.5, "": 0.1})
-    assert kept(masks) == {"dense_1": 640, "dense_10": 180}
+    masks = init_masks(params)
+    pruned = prune(params, masks, {"dense_1": 0.5, "0$": 0.1})
+    assert kept(pruned) == {"dense_1": 640, "dense_10": 180}
+    with refused("fraction", "dense_10 matches 'dense' and '0$'", "one expression for a leaf"):
+        prune(params, masks, {"dense": 0.5, "0$": 0.1})
 
 
-def test_fractions_of_expressions_may_be_traced():
-    @jax.jit
-    def pruned(low, high):
-        return prune(PARAMS, MASKS, {"conv": low, "dense": high}, scope="layerwise")
+def test_fractions_of_expressions_may_be_traced_in_any_order():
+    fractions = {"dense": 0.5, "conv": 0.25}  # which jit sorts by their keys
+    pruned = jax.jit(partial(prune, scope="layerwise"))(PARAMS, MASKS, fractions)
+    assert_same(pruned, prune(PARAMS, MASKS, fractions, scope="layerwise"))
 
-    expected = prune(PARAMS, MASKS, {"conv": 0.25, "dense": 0.5}, scope="layerwise")
-    assert_same(pruned(0.25, 0.5), expected)
+
+@pytest.mark.parametrize("value", [-1e-9, -0.5, 1.0000001, 2.0])
+@pytest.mark.parametrize("name", ["fraction", "target_sparsity"])
+def test_traced_shares_are_clipped(name, value):
+    pruned = jax.jit(lambda share: prune(PARAMS, MASKS, **{name: share}))(value)
+    assert_same(pruned, prune(PARAMS, MASKS, **{name: float(np.clip(value, 0, 1))}))
+
+
+def test_a_traced_fraction_is_a_float32_and_one_closed_over_is_pythons():
+    params = {"w": jnp.arange(1.0, 16)[None]}
+    masks = init_masks(params)
+    assert kept(jax.jit(lambda: prune(params, masks, 0.3))()) == {"w": 15 - round(15 * 0.3)}
+    traced = jax.jit(lambda fraction: prune(params, masks, fraction))(0.3)
+    assert kept(traced) == {"w": 15 - round(15 * float(np.float32(0.3)))}
+    assert round(15 * 0.3) != round(15 * float(np.float32(0.3)))
+
+
+@pytest.mark.parametrize("batched", ["fraction", "params", "masks"])
+@pytest.mark.parametrize("way", [prune, prune_channels, partial(prune, scope="erk")])
+def test_a_batch_over_any_one_argument(way, batched):
+    many = {
+        "fraction": jnp.array([0.0, 0.25, 0.5]),
+        "params": jax.tree.map(lambda w: jnp.stack([w, -w, w[::-1]]), PARAMS),
+        "masks": jax.tree.map(lambda m: jnp.stack([m, m, ~m]), MASKS),
+    }[batched]
+    rest = {"fraction": 0.3, "params": PARAMS, "masks": MASKS}
+    pruned = jax.vmap(lambda one: way(**{**rest, batched: one}))(many)
+    for i in range(3):
+        expected = way(**{**rest, batched: jax.tree.map(lambda leaf, i=i: leaf[i], many)})
+        assert_same(jax.tree.map(lambda leaf, i=i: leaf[i], pruned), expected)
+
+
+@pytest.mark.parametrize("scope", ["global", "layerwise", "erdos_renyi", "erk", "lamp"])
+def test_nothing_relies_on_implicit_promotion_of_types(scope):
+    params = PARAMS | {"half": jnp.ones((4, 8), jnp.bfloat16)}
+    masks = init_masks(params)
+    with jax.numpy_dtype_promotion("strict"):
+        prune_and_report(params, masks, jnp.bfloat16(0.5), scope=scope)
+        prune_channels(params, masks, 0.3)
+        prune_n_m({"w": params["half"]}, {"w": masks["half"]}, 2, 4)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=4), st.integers(0, 3))

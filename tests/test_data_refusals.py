@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from silo_jax.data import check_data_name, load_data
+from silo_jax.data import ImageData, Split, check_data_name, load_data
 from silo_jax.data import tfds_source as source_module
-from tests.tfds_sets import SHAPE, edit_info, make_examples, refused, write_set
+from tests.tfds_sets import CLASSES, SHAPE, edit_info, make_examples, refused, write_set
 
 pytest.importorskip("tensorflow_datasets")
 
@@ -27,7 +27,9 @@ def test_labels_and_images_that_are_not_what_is_declared(paths, small_reads):
     write_set(
         paths["data_dir"], "shapes", splits={"train": (mixed, labels), "test": (mixed, labels)}
     )
-    with refused(r"shapes:1\.0\.0 test in .*: image 15 has the shape \(6, 4, 3\), not \(6, 5, 3\)"):
+    with refused(
+        r"shapes:1\.0\.0 test in .*: image 15 has the shape \(6, 4, 3\); allowed: \(6, 5, 3\)"
+    ):
         load_data("shapes", **paths)
 
 
@@ -126,3 +128,78 @@ def test_records_that_are_gone_are_one_line(paths):
         records.unlink()
     with refused(r"data\.data_dir: cannot read .*tiny:1\.0\.0 test", RuntimeError):
         load_data("tiny", **paths)
+
+
+IMAGES, LABELS = make_examples(8, 0)
+
+
+def with_nan():
+    images = IMAGES.astype(np.float32)
+    images[5, 1, 2] = np.nan
+    return images
+
+
+def of_several_shapes():
+    images = np.empty(8, object)
+    images[:] = [*IMAGES[:6], IMAGES[6][:4], IMAGES[7]]
+    return images
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (with_nan(), LABELS, r"^images: NaN at index \[5, 1, 2, 0\]; allowed: uint8\["),
+        (of_several_shapes(), LABELS, r"^images: index 6 has the shape \(4, 5, 3\), 0 has \(6, 5"),
+        (IMAGES / np.float32(255), LABELS, r"^images: float32\[8, 6, 5, 3\]; allowed: uint8\["),
+        (IMAGES[..., 0], LABELS, r"^images: uint8\[8, 6, 5\]; allowed: uint8\[n, h, w, c\]"),
+        (IMAGES[:, :0], LABELS, r"^images: uint8\[8, 0, 5, 3\]; allowed"),
+        (list(IMAGES), LABELS, r"^images: list; allowed: uint8\["),
+        (IMAGES, LABELS[:7], r"^labels: int32\[7\]; allowed: int32\[8\]"),
+        (IMAGES, np.where(LABELS == 3, np.nan, LABELS), r"^labels: NaN at index \[3\]; allowed"),
+        (IMAGES, None, r"^labels: NoneType; allowed: int32\[8\]"),
+    ],
+)
+def test_a_split_that_is_no_set_of_images_is_refused_with_the_index(images, labels, message):
+    with refused(message):
+        Split(images, labels)
+
+
+@pytest.mark.parametrize("name", ["train", "validation", "test"])
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES[:0], LABELS[:0], "0 images; allowed: at least 1"),
+        (IMAGES, np.where(np.arange(8) == 5, 4, LABELS).astype(np.int32), "label 5 is 4; allowed"),
+        (IMAGES, LABELS - 1, r"label 0 is -1; allowed: 0\.\.3"),
+    ],
+)
+def test_a_set_with_an_unsound_split_is_refused_with_the_index(name, images, labels, message):
+    sound = Split(IMAGES, LABELS)
+    splits = dict.fromkeys(["train", "validation", "test"], sound)
+    ImageData("x", "1.0.0", CLASSES, **splits)
+    with refused(rf"^x {name}: {message}"):
+        ImageData("x", "1.0.0", CLASSES, **splits | {name: Split(images, labels)})
+
+
+def test_one_class_and_splits_of_two_shapes_are_refused():
+    sound, one = Split(IMAGES, LABELS), Split(IMAGES, np.full(8, 2, np.int32))
+    with refused(r"^x train: labels 0\.\.7 are all 2; allowed: two classes or more"):
+        ImageData("x", "1.0.0", CLASSES, one, one, sound)
+    grey = Split(IMAGES[..., :1], LABELS)
+    with refused(r"^x test: images \(6, 5, 1\); allowed: \(6, 5, 3\), as in train"):
+        ImageData("x", "1.0.0", CLASSES, sound, sound, grey)
+
+
+def test_sets_on_disk_that_are_empty_or_too_small_are_refused(paths):
+    none, some = make_examples(0, 0), make_examples(20, 0)
+    write_set(paths["data_dir"], "empty", splits={"train": none, "test": some})
+    with refused(r"^data\.name: 'empty' has 0 images in 'train'; allowed: at least 1"):
+        load_data("empty", **paths)
+    alone = (some[0], np.where(np.arange(20) == 7, 3, LABELS[0]).astype(np.int32))
+    write_set(paths["data_dir"], "alone", splits={"train": alone, "test": some})
+    with refused(r"^data\.validation_fraction: 0\.1 of .* alone: label 7 is the only 3; allowed"):
+        load_data("alone", **paths)
+    one = (some[0], np.full(20, 1, np.int32))
+    write_set(paths["data_dir"], "one", splits={"train": one, "test": some})
+    with refused(r"^one train: labels 0\.\.17 are all 1; allowed: two classes or more"):
+        load_data("one", **paths)

@@ -41,6 +41,14 @@ OPTIMIZERS = {
     "injected": (optax.inject_hyperparams(optax.adamw)(learning_rate=SCHEDULE), 4),
     "rmsprop": (optax.rmsprop(0.01, momentum=0.9, centered=True), 6),
     "adagrad": (optax.adagrad(0.1), 2),
+    "if finite": (optax.apply_if_finite(optax.adam(0.01), 3), 4),
+    "callable mask": (
+        optax.chain(
+            optax.add_decayed_weights(0.1, mask=lambda params: {"first": False, "second": True}),
+            optax.trace(0.9),
+        ),
+        2,
+    ),
     "every second step": (optax.MultiSteps(sgd_l2(), 2).gradient_transformation(), 4),
     "kernels only": (optax.masked(optax.trace(0.9), {"first": False, "second": True}), 1),
     "by label": (

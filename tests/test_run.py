@@ -1,6 +1,5 @@
 """Whole runs on the digits: they learn, resume bit for bit, and compile once."""
 
-import csv
 import json
 import logging
 import re
@@ -17,36 +16,8 @@ from silo_jax.training import loop
 from silo_jax.training.config import check_config
 from silo_jax.training.experiment import load_experiment
 from silo_jax.training.progress import RunProgress
+from tests.run_files import final_states, rows_of, without_times
 from tests.tiny import assert_identical, run_quietly, tiny_config
-
-
-def rows_of(path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def without_times(workdir) -> dict:
-    """The result files, but for how long things took."""
-    metrics = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    timed = {"seconds", "images_per_second"}
-    tables = [metrics, rows_of(workdir / "cycles.csv"), rows_of(workdir / "layers.csv")]
-    cleaned = [[{k: v for k, v in row.items() if k not in timed} for row in t] for t in tables]
-    return {"tables": cleaned, "config": json.loads((workdir / "config.json").read_text())}
-
-
-def final_states(workdir, config) -> list:
-    experiment, states = load_experiment(config), []
-    for seed in config.seeds:
-        checkpoints = Checkpoints(
-            (workdir / "checkpoints" / f"seed_{seed}").absolute(),
-            steps_per_cycle=experiment.lengths.steps_per_cycle,
-        )
-        like = experiment.create_state(seed)
-        kept = range(0, experiment.num_steps, experiment.lengths.steps_per_cycle)
-        steps = [step + experiment.lengths.steps_per_cycle for step in kept]
-        states.extend(checkpoints.restore(like, step) for step in steps)
-        checkpoints.close()
-    return states
 
 
 def test_a_run_of_two_cycles_learns_prunes_and_rewinds(tmp_path):

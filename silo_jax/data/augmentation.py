@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from silo_jax.checks import require_int
+
 _CHUNK_BYTES = 1 << 24
 
 
@@ -38,9 +40,8 @@ def augment(key: jax.Array, images: ArrayLike, *, crop_padding: int, flip: bool)
     """
     images = jnp.asarray(images)
     if images.ndim != 4:
-        raise ValueError(f"images has the shape {images.shape}: (batch, height, width, channels)")
-    if crop_padding < 0:
-        raise ValueError(f"crop_padding={crop_padding}: it must be 0 or more pixels")
+        raise ValueError(f"images: {images.shape}; allowed: (batch, height, width, channels)")
+    require_int("crop_padding", crop_padding, minimum=0)
     if not (crop_padding or flip):
         return images
     batch, height, width, _ = images.shape
@@ -100,7 +101,7 @@ def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
       (0.5, 0.5)
     """
     if images.dtype != np.uint8 or images.ndim != 4 or not images.size:
-        raise ValueError(f"images is {images.dtype}{list(images.shape)}: uint8[n, h, w, c] is due")
+        raise ValueError(f"images: {images.dtype}{list(images.shape)}; allowed: uint8[n, h, w, c]")
     count, channels = images[..., 0].size, images.shape[-1]
     total, squares = np.zeros(channels, np.int64), np.zeros(channels, np.int64)
     step = max(1, _CHUNK_BYTES // images[0].size)

@@ -79,7 +79,7 @@ def load_data(
     except ValueError as error:
         raise ValueError(
             f"data.validation_fraction: {validation_fraction:g} of the {len(whole)} training"
-            f" images of {name} cannot be taken class by class: {error}"
+            f" images of {name}: {error}"
         ) from error
     return ImageData(name, version, num_classes, train, validation, test)
 

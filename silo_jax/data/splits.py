@@ -1,6 +1,8 @@
 """What a data set is here, and how a part of one is split off."""
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,8 @@ class Split:
       labels: int32, of shape (n,).
 
     Raises:
-      ValueError: if types or shapes are others.
+      ValueError: types or shapes are others; of images that differ from one another, or hold NaN,
+        the first is named by its index.
     """
 
     images: np.ndarray
@@ -22,12 +25,10 @@ class Split:
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
-        if images.dtype != np.uint8 or images.ndim != 4:
-            raise ValueError(f"images is {images.dtype}{list(images.shape)}: not uint8[n, h, w, c]")
-        if labels.dtype != np.int32 or labels.shape != images.shape[:1]:
-            raise ValueError(
-                f"labels is {labels.dtype}{list(labels.shape)}: not int32[{len(images)}]"
-            )
+        if not _is_array(images, np.uint8) or images.ndim != 4 or 0 in images.shape[1:]:
+            raise ValueError(f"images: {_fault(images)}; allowed: uint8[n, h, w, c]")
+        if not _is_array(labels, np.int32) or labels.shape != images.shape[:1]:
+            raise ValueError(f"labels: {_fault(labels)}; allowed: int32[{len(images)}]")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,7 +47,8 @@ class ImageData:
       test: the data set's own test split, never touched by a seed.
 
     Raises:
-      ValueError: if a label is out of range.
+      ValueError: a split is empty or has images of another shape than the others, a label is out
+        of range, or there is one class only in the train split.
     """
 
     name: str
@@ -57,8 +59,21 @@ class ImageData:
     test: Split
 
     def __post_init__(self) -> None:
-        for split in ("train", "validation", "test"):
-            check_labels(getattr(self, split).labels, self.num_classes, f"{self.name} {split}")
+        shape = self.train.images.shape[1:]
+        for name in ("train", "validation", "test"):
+            split, where = getattr(self, name), f"{self.name} {name}"
+            if len(split) == 0:
+                raise ValueError(f"{where}: 0 images; allowed: at least 1")
+            if split.images.shape[1:] != shape:
+                found = split.images.shape[1:]
+                raise ValueError(f"{where}: images {found}; allowed: {shape}, as in train")
+            check_labels(split.labels, self.num_classes, where)
+        labels = self.train.labels
+        if (labels == labels[0]).all():
+            raise ValueError(
+                f"{self.name} train: labels 0..{len(labels) - 1} are all {labels[0]}; "
+                "allowed: two classes or more"
+            )
 
 
 def check_labels(labels: np.ndarray, num_classes: int, where: str, start: int = 0) -> None:
@@ -78,6 +93,23 @@ def check_labels(labels: np.ndarray, num_classes: int, where: str, start: int = 
         )
 
 
+def _is_array(value: Any, dtype: type[np.generic]) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == dtype
+
+
+def _fault(found: Any) -> str:
+    """What is wrong with images or labels, with the index where it is one of them."""
+    if not isinstance(found, np.ndarray):
+        return type(found).__name__
+    if found.dtype == object:
+        for index, each in enumerate(found):
+            if np.shape(each) != np.shape(found[0]):
+                return f"index {index} has the shape {np.shape(each)}, 0 has {np.shape(found[0])}"
+    if np.issubdtype(found.dtype, np.floating) and np.isnan(found).any():
+        return f"NaN at index {np.argwhere(np.isnan(found))[0].tolist()}"
+    return f"{found.dtype}{list(found.shape)}"
+
+
 def split_off(whole: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     """Splits `whole` at random into (what is left, a share of it), class by class.
 
@@ -89,11 +121,20 @@ def split_off(whole: Split, fraction: float, seed: int) -> tuple[Split, Split]:
       seed: from 0 to 2**32 - 1; the same seed gives the same parts.
 
     Raises:
-      ValueError: if there are too few examples for each class to be in both parts.
+      ValueError: a class has one example only, or there are too few for each class to be in both
+        parts.
     """
     from sklearn.model_selection import train_test_split
 
     indices = np.arange(len(whole))
+    _, first, counts = np.unique(whole.labels, return_index=True, return_counts=True)
+    if 1 in counts:
+        index = int(first[counts == 1].min())
+        label = whole.labels[index]
+        raise ValueError(f"label {index} is the only {label}; allowed: two or more of a class")
+    size, fewest, most = math.ceil(fraction * len(whole)), len(counts), len(whole) - len(counts)
+    if not fewest <= size <= most:
+        raise ValueError(f"{size} images; allowed: {fewest}..{most}, for every class in both parts")
     rest, part = train_test_split(
         indices, test_size=fraction, stratify=whole.labels, random_state=seed
     )

@@ -84,8 +84,8 @@ def load_split(
       progress: whether decoding is shown on stderr.
 
     Raises:
-      ValueError: the set has no such split, or is prepared in a format without random access, or
-        the cache holds something else.
+      ValueError: the set has no such split, or an empty one, or is prepared in a format without
+        random access, or the cache holds something else.
       RuntimeError: the records cannot be read.
     """
     splits = source.builder.info.splits
@@ -93,6 +93,10 @@ def load_split(
         raise ValueError(
             f"data.name: {source.name!r} has no {split!r} split; allowed: a set with the splits"
             f" 'train' and 'test' (this one has {', '.join(map(repr, splits)) or 'none'})"
+        )
+    if not splits[split].num_examples:
+        raise ValueError(
+            f"data.name: {source.name!r} has 0 images in {split!r}; allowed: at least 1"
         )
     cached = CachedSplit(
         name=source.name,
@@ -234,7 +238,9 @@ def _explained(source: TfdsImages, what: str) -> Iterator[None]:
 def _check_shapes(images: list[np.ndarray], shape: tuple[int, ...], where: str, start: int) -> None:
     for index, image in enumerate(images, start):
         if image.shape != shape:
-            raise ValueError(f"{where}: image {index} has the shape {image.shape}, not {shape}")
+            raise ValueError(
+                f"{where}: image {index} has the shape {image.shape}; allowed: {shape}"
+            )
 
 
 def _prepared_names(data_dir: str) -> set[str]:

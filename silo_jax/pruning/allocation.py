@@ -26,7 +26,8 @@ def shares_by_leaf(
     Leaves that no expression takes are a group with the share 0.
 
     Raises:
-      ValueError: a share outside [0, 1] or not a scalar; an expression that matches no leaf.
+      ValueError: a share outside [0, 1] or not a scalar; an expression that matches no leaf; a leaf
+        that several match and none is the path of.
     """
     if not isinstance(share, Mapping):
         _require_share(name, share)
@@ -35,10 +36,18 @@ def shares_by_leaf(
         _require_share(f"{name}[{pattern!r}]", value)
     takes = [matching(name, pattern, paths) for pattern in share]
     shares = [*share.values(), 0.0]
-    groups = tuple(
-        next((i for i, taken in enumerate(takes) if path in taken), len(takes)) for path in paths
-    )
+    groups = tuple(_group_of(name, path, list(share), takes) for path in paths)
     return groups, [shares[group] for group in groups]
+
+
+def _group_of(name: str, path: str, patterns: list[str], takes: list[set[str]]) -> int:
+    if path in patterns:
+        return patterns.index(path)
+    taking = [i for i, taken in enumerate(takes) if path in taken]
+    if len(taking) > 1:
+        both = " and ".join(repr(patterns[i]) for i in taking)
+        raise ValueError(f"{name}: {path} matches {both}; allowed: one expression for a leaf")
+    return taking[0] if taking else len(takes)
 
 
 def stack_shares(shares: Sequence[ArrayLike]) -> Words:

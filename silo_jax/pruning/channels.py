@@ -8,6 +8,7 @@ import numpy as np
 
 from silo_jax.checks import require_choice
 from silo_jax.pruning.allocation import Share
+from silo_jax.pruning.checked import require_axis
 from silo_jax.pruning.layers import Layers, prune_layers
 from silo_jax.pruning.prune import Criterion, layers_of, with_layers
 
@@ -65,13 +66,14 @@ def prune_channels(
       Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017, arXiv:1608.08710.
     """
     require_choice("scope", scope, CHANNEL_SCOPES)
+    require_axis("output_axis", output_axis)
     layers = layers_of(params, masks, criterion)
     for path, mask in zip(layers.paths, layers.masks, strict=True):
         if not -mask.ndim <= output_axis < mask.ndim:
             raise ValueError(
                 f"output_axis: {output_axis}; allowed: an axis of {path}, {mask.shape}"
             )
-    scores = layers.scores if layers.score is None else layers.score(layers.scores)
+    scores = layers.score(layers.scores) if layers.score and layers.paths else layers.scores
     channels = Layers(
         paths=layers.paths,
         scores=[
@@ -91,7 +93,8 @@ def prune_channels(
 
 def _channel_score(score: jax.Array, mask: jax.Array, output_axis: int) -> jax.Array:
     living = jnp.where(mask, score.astype(jnp.float32), 0)
-    return living.mean(_other_axes(mask, output_axis))
+    num_channels = mask.shape[output_axis]
+    return living.sum(_other_axes(mask, output_axis)) / max(mask.size // max(num_channels, 1), 1)
 
 
 def _other_axes(mask: jax.Array, output_axis: int) -> tuple[int, ...]:

@@ -4,10 +4,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from silo_jax.checks import require_choice
-from silo_jax.pruning.criteria import CRITERIA, Criterion
-from silo_jax.pruning.masks import named_leaves
+from silo_jax.checks import require_choice, shown
+from silo_jax.pruning.criteria import CRITERIA, NEED_MORE, Criterion
+from silo_jax.pruning.masks import check_fit, named_leaves, require_arrays
 
 PyTree = Any
 
@@ -22,21 +23,25 @@ def criterion_function(criterion: Criterion | str) -> Criterion:
     """
     if callable(criterion):
         return criterion
+    if criterion in NEED_MORE:
+        call = f"lambda params: criteria.{criterion}(params, {NEED_MORE[criterion]})"
+        raise ValueError(f"criterion: {criterion!r} needs more; allowed: criterion={call}")
     require_choice("criterion", criterion, CRITERIA)
     return CRITERIA[criterion]
 
 
-def check_fit(params: PyTree, masks: PyTree) -> None:
-    """Raises ValueError unless the masks, a tree of arrays, fit the weights."""
-    if not same_structure(params, masks):
-        raise ValueError("masks: a structure other than that of params; allowed: the same tree")
-    for (path, weight), mask in zip(named_leaves(params), jax.tree.leaves(masks), strict=True):
-        shape = getattr(weight, "shape", ())
-        if mask.dtype != bool or mask.shape not in ((), shape):
-            allowed = f"bool {shape} or a scalar"
-            raise ValueError(f"masks: {path} is {mask.dtype} {mask.shape}; allowed: {allowed}")
-    if sum(mask.size for mask in jax.tree.leaves(masks)) > _MAX_WEIGHTS:
+def check_trees(params: PyTree, masks: PyTree) -> None:
+    """Raises ValueError unless there are weights, and masks that fit them and can be counted."""
+    require_arrays("params", params)
+    check_fit(params, masks)
+    if sum(np.size(mask) for mask in jax.tree.leaves(masks)) > _MAX_WEIGHTS:
         raise ValueError(f"masks: more than {_MAX_WEIGHTS} weights; allowed: at most that many")
+
+
+def require_axis(name: str, axis: int) -> None:
+    """Raises ValueError unless the value is an integer, which an axis is."""
+    if isinstance(axis, bool) or not isinstance(axis, int | np.integer):
+        raise ValueError(f"{name}: {shown(axis)}; allowed: an integer")
 
 
 def check_scores(scores: PyTree, masks: PyTree) -> None:

@@ -15,16 +15,21 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import tree_map_with_path
 
-from silo_jax.checks import require_choice
-from silo_jax.pruning.masks import is_prunable_array, named_leaves, path_name
+from silo_jax.checks import shown
+from silo_jax.pruning.chains import (
+    CHANNELS_FIRST,
+    CHANNELS_LAST,
+    connection,
+    kernels_of,
+    widened,
+)
+from silo_jax.pruning.masks import is_prunable_array, named_leaves, path_name, require_arrays
 
 PyTree = Any
 Criterion = Callable[[PyTree], PyTree]
-
-# The axes of inputs and outputs in a kernel: (…, in, out), and (out, in, …).
-_CHANNELS_LAST, _CHANNELS_FIRST = (-2, -1), (1, 0)
 
 
 def magnitude(params: PyTree) -> PyTree:
@@ -36,6 +41,9 @@ def magnitude(params: PyTree) -> PyTree:
     Returns:
       Tree of scores, of the weights' own types.
 
+    Raises:
+      ValueError: params hold no array; so do all criteria.
+
     Example:
       >>> import jax.numpy as jnp
       >>> from silo_jax import criteria
@@ -46,10 +54,20 @@ def magnitude(params: PyTree) -> PyTree:
       Han et al., "Learning both Weights and Connections for Efficient Neural Networks", NeurIPS
       2015, arXiv:1506.02626.
     """
+    require_arrays("params", params)
     return jax.tree.map(lambda leaf: jnp.abs(leaf) if is_prunable_array(leaf) else leaf, params)
 
 
 CRITERIA: dict[str, Criterion] = {"magnitude": magnitude}
+
+# Criteria that look at more than the weights, and at what.
+NEED_MORE = {
+    "movement": "reference",
+    "magnitude_movement": "reference",
+    "saliency": "gradients",
+    "lookahead": "chains",
+    "random": "key",
+}
 
 
 def movement(params: PyTree, reference: PyTree) -> PyTree:
@@ -136,12 +154,17 @@ def random(params: PyTree, key: jax.Array) -> PyTree:
     Returns:
       Tree of scores, float32.
 
+    Raises:
+      ValueError: the key is not one PRNG key.
+
     Example:
       >>> from silo_jax import criteria
       >>> import jax, jax.numpy as jnp
       >>> criteria.random({"w": jnp.ones((2, 3))}, jax.random.key(0))["w"].shape
       (2, 3)
     """
+    require_arrays("params", params)
+    _require_key(key)
     leaves, structure = jax.tree.flatten(params)
     scores = [
         jax.random.uniform(jax.random.fold_in(key, i), leaf.shape, jnp.float32)
@@ -153,7 +176,7 @@ def random(params: PyTree, key: jax.Array) -> PyTree:
 
 
 def lookahead(
-    params: PyTree, chains: Sequence[Sequence[str]], *, axes: tuple[int, int] = _CHANNELS_LAST
+    params: PyTree, chains: Sequence[Sequence[str]], *, axes: tuple[int, int] = CHANNELS_LAST
 ) -> PyTree:
     """Magnitudes times the size of what they connect in the layers before and after.
 
@@ -196,13 +219,14 @@ def lookahead(
       Park, Lee, Mo & Shin, "Lookahead: A Far-sighted Alternative of Magnitude-based Pruning",
       ICLR 2020, arXiv:2002.04809.
     """
-    if tuple(axes) not in (_CHANNELS_LAST, _CHANNELS_FIRST):
-        raise ValueError(f"axes: {axes}; allowed: {_CHANNELS_LAST} or {_CHANNELS_FIRST}")
-    kernels = _kernels_of(chains, params)
+    require_arrays("params", params)
+    if not np.iterable(axes) or tuple(axes) not in (CHANNELS_LAST, CHANNELS_FIRST):
+        raise ValueError(f"axes: {shown(axes)}; allowed: {CHANNELS_LAST} or {CHANNELS_FIRST}")
+    kernels = kernels_of(chains, params)
     scores = {path: jnp.abs(kernel) for path, kernel in kernels.items()}
     for chain in chains:
         for before, after in pairwise(chain):
-            incoming, outgoing = _connection(before, after, kernels, axes)
+            incoming, outgoing = connection(before, after, kernels, axes)
             scores[before] *= outgoing
             scores[after] *= incoming
     return tree_map_with_path(
@@ -210,61 +234,11 @@ def lookahead(
     )
 
 
-def _kernels_of(chains: Sequence[Sequence[str]], params: PyTree) -> dict[str, jax.Array]:
-    leaves = dict(named_leaves(params))
-    kernels: dict[str, jax.Array] = {}
-    for chain in chains:
-        if isinstance(chain, str):
-            raise ValueError(f"chains: {chain!r}; allowed: sequences of paths")
-        for path in chain:
-            require_choice("chains", path, leaves)
-            leaf = leaves[path]
-            if path in kernels:
-                raise ValueError(f"chains: {path!r} twice; allowed: every path once")
-            if not is_prunable_array(leaf) or leaf.ndim < 2:
-                raise ValueError(f"chains: {path!r} is no kernel; allowed: two or more dimensions")
-            kernels[path] = _widened(leaf)
-    return kernels
-
-
-def _connection(
-    before: str, after: str, kernels: dict[str, jax.Array], axes: tuple[int, int]
-) -> tuple[jax.Array, jax.Array]:
-    """Norms of what leads into the inputs of ``after``, and out of the outputs of ``before``.
-
-    Each is shaped to be multiplied with the kernel that it is for.
-    """
-    left, right = kernels[before], kernels[after]
-    input_axis, output_axis = axes
-    num_channels, num_inputs = left.shape[output_axis], right.shape[input_axis]
-    is_flattened = left.ndim > 2 and right.ndim == 2 and num_inputs % num_channels == 0
-    if num_inputs != num_channels and not is_flattened:
-        raise ValueError(
-            f"chains: {before} has {num_channels} outputs, but {after} has {num_inputs} inputs;"
-            " allowed: as many, or a multiple where a dense layer follows a convolution"
-        )
-    # The inputs of ``after`` as a table of pixels and channels, in the order of flattening.
-    pixel_axis, table = 0, (-1, num_channels)
-    if tuple(axes) == _CHANNELS_FIRST:
-        pixel_axis, table = 1, (num_channels, -1)
-    squares_out = _squares(right, input_axis).reshape(table)
-    squares_in = jnp.expand_dims(_squares(left, output_axis), pixel_axis)
-    squares_in = jnp.broadcast_to(squares_in, squares_out.shape)
-    return (
-        _along(input_axis, right.ndim, jnp.sqrt(squares_in).ravel()),
-        _along(output_axis, left.ndim, jnp.sqrt(squares_out.sum(pixel_axis))),
-    )
-
-
-def _squares(kernel: jax.Array, axis: int) -> jax.Array:
-    """The sum of squares of every slice along the axis."""
-    return jnp.square(jnp.moveaxis(kernel, axis, 0)).reshape(kernel.shape[axis], -1).sum(1)
-
-
-def _along(axis: int, ndim: int, vector: jax.Array) -> jax.Array:
-    shape = [1] * ndim
-    shape[axis] = vector.size
-    return vector.reshape(shape)
+def _require_key(key: jax.Array) -> None:
+    try:
+        jax.random.fold_in(key, 0)
+    except (TypeError, ValueError):
+        raise ValueError(f"key: {shown(key)}; allowed: one PRNG key") from None
 
 
 def _of_pairs(
@@ -274,6 +248,7 @@ def _of_pairs(
     score: Callable[[jax.Array, jax.Array], jax.Array],
 ) -> PyTree:
     """Scores of every weight and its partner in a tree that must fit."""
+    require_arrays("params", params)
     structure: Any = jax.tree.structure(params)
     try:
         partners = structure.flatten_up_to(others)
@@ -290,9 +265,5 @@ def _of_pairs(
         shape = getattr(partner, "shape", None)
         if shape != leaf.shape:
             raise ValueError(f"{name}: {path} has the shape {shape}; allowed: {leaf.shape}")
-        scores.append(score(_widened(leaf), _widened(partner)))
+        scores.append(score(widened(leaf), widened(partner)))
     return jax.tree.unflatten(structure, scores)
-
-
-def _widened(leaf: Any) -> jax.Array:
-    return jnp.asarray(leaf).astype(jnp.promote_types(leaf.dtype, jnp.float32))

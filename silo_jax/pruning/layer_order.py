@@ -7,7 +7,8 @@ from typing import Any
 import jax
 from jax.extend.core import Jaxpr, JaxprEqn, Literal
 
-from silo_jax.pruning.masks import is_prunable_array, named_leaves
+from silo_jax.checks import shown
+from silo_jax.pruning.masks import is_prunable_array, named_leaves, require_arrays
 
 PyTree = Any
 
@@ -39,6 +40,9 @@ def layer_order(function: Callable[[PyTree], Any], params: PyTree) -> list[str]:
     Returns:
       Paths, the input's layer first.
 
+    Raises:
+      ValueError: no function, or params that hold no array.
+
     Example:
       >>> import jax.numpy as jnp
       >>> from silo_jax import layer_order
@@ -46,6 +50,9 @@ def layer_order(function: Callable[[PyTree], Any], params: PyTree) -> list[str]:
       >>> layer_order(lambda p: jnp.ones((1, 3)) @ p["z"]["w"] @ p["a"]["w"] + p["a"]["b"], params)
       ['z/w', 'a/w']
     """
+    if not callable(function):
+        raise ValueError(f"function: {shown(function)}; allowed: a function of params")
+    require_arrays("params", params)
     leaves, structure = jax.tree.flatten(params)
     is_array = [hasattr(leaf, "dtype") and hasattr(leaf, "shape") for leaf in leaves]
 

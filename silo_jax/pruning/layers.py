@@ -22,6 +22,8 @@ from silo_jax.pruning.allocation import (
 from silo_jax.pruning.rounding import Words
 from silo_jax.pruning.selection import count_true, lowest
 
+_MANY = 2**31 - 1
+
 Score = Callable[[list[jax.Array]], list[jax.Array]]
 
 
@@ -32,7 +34,7 @@ class LayerReport(NamedTuple):
       size: number of its weights.
       kept: number of those that are left, int scalar.
       density: kept / size, float scalar.
-      smallest_kept_score: lowest score among those that are left, float32 scalar; inf if none is.
+      smallest_kept_score: lowest score among those that are left, float scalar; inf if none is.
     """
 
     size: int
@@ -76,7 +78,7 @@ def prune_layers(
         layers.scores,
         layers.masks,
         stack_shares(shares),
-        min_kept,
+        min(min_kept, _MANY),
         groups=tuple(range(len(shares))) if scope == "layerwise" else groups,
         of_all=name == "target_sparsity",
         scope=scope,
@@ -88,6 +90,8 @@ def prune_layers(
 
 def report_layers(layers: Layers) -> dict[str, LayerReport]:
     """A report of each layer by its path."""
+    if not layers.paths:
+        return {}
     numbers = _layer_numbers(layers.scores, layers.masks, score=layers.score)
     return {
         path: LayerReport(mask.size, *of_layer)
@@ -138,7 +142,9 @@ def _select(
         )
         groups = tuple(range(len(masks)))
     if scope == "lamp":
-        scores = [lamp_scores(s, mask) for s, mask in zip(scores, masks, strict=True)]
+        ranked = [lamp_scores(s, mask) for s, mask in zip(scores, masks, strict=True)]
+        _, counts = lowest(ranked, masks, counts, groups=groups, caps=caps)
+        groups = tuple(range(len(masks)))
     going, gone = lowest(scores, masks, counts, groups=groups, caps=caps)
     return _Selected(
         masks=[mask & ~out for mask, out in zip(masks, going, strict=True)],
@@ -161,9 +167,10 @@ def _layer_numbers(
 
 def _tell(paths: list[str], selected: _Selected) -> None:
     """Refuses NaN and warns of emptied layers; silent when traced. One transfer to the host."""
-    if isinstance(selected.has_nan, jax.core.Tracer):
+    told = (selected.has_nan, selected.emptied)
+    if any(isinstance(flags, jax.core.Tracer) for flags in told):
         return
-    has_nan, emptied = jax.device_get((selected.has_nan, selected.emptied))
+    has_nan, emptied = jax.device_get(told)
     for path in np.array(paths)[has_nan]:
         raise ValueError(f"criterion: {path} has a score that is NaN; allowed: numbers")
     if emptied.any():

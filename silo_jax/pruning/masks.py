@@ -10,7 +10,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import GetAttrKey, keystr, tree_leaves_with_path, tree_map_with_path
+
+from silo_jax.checks import shown
 
 PyTree = Any
 Prunable = Callable[[str], bool] | Sequence[str] | None
@@ -37,8 +40,9 @@ def init_masks(params: PyTree, prunable: Prunable = None, *, exempt: Sequence[st
       prunable, a scalar True where it is not.
 
     Raises:
-      ValueError: no leaf is prunable, an expression matches nothing or is malformed, or a leaf that
-        was asked for is not an array of real floating-point numbers with at least one dimension.
+      ValueError: params hold no array, no leaf is prunable, an expression matches nothing or is
+        malformed, or a leaf that was asked for is not an array of real floating-point numbers with
+        at least one dimension.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -62,6 +66,7 @@ def init_masks(params: PyTree, prunable: Prunable = None, *, exempt: Sequence[st
 
     masks = tree_map_with_path(mask_of, params)
     if not any(mask.ndim for mask in jax.tree.leaves(masks)):
+        require_arrays("params", params)
         raise ValueError("prunable: no leaf is prunable; allowed: a rule that takes at least one")
     return masks
 
@@ -76,6 +81,9 @@ def apply_masks(tree: PyTree, masks: PyTree) -> PyTree:
     Returns:
       Tree of the same structure, shapes and dtypes.
 
+    Raises:
+      ValueError: the masks are no bool tree of this structure and these shapes.
+
     Example:
       >>> import jax.numpy as jnp
       >>> from silo_jax import apply_masks
@@ -83,6 +91,7 @@ def apply_masks(tree: PyTree, masks: PyTree) -> PyTree:
       >>> apply_masks(tree, masks)["w"].tolist()
       [1.0, 0.0]
     """
+    check_fit(tree, masks, "tree")
     return jax.tree.map(apply_mask, tree, masks)
 
 
@@ -102,6 +111,9 @@ def sparsity(masks: PyTree) -> jax.Array:
     Returns:
       Float scalar in [0, 1].
 
+    Raises:
+      ValueError: not a tree of bools.
+
     Example:
       >>> import jax.numpy as jnp
       >>> from silo_jax import sparsity
@@ -109,6 +121,7 @@ def sparsity(masks: PyTree) -> jax.Array:
       >>> float(sparsity(masks))
       0.75
     """
+    _require_masks(masks)
     prunable = [mask for mask in jax.tree.leaves(masks) if jnp.ndim(mask)]
     num_pruned = sum(jnp.sum(~mask, dtype=int) for mask in prunable)
     return num_pruned / max(1, sum(mask.size for mask in prunable))
@@ -123,17 +136,59 @@ def layer_counts(masks: PyTree) -> dict[str, tuple[int, int]]:
     Returns:
       ``{path: (size, kept)}``.
 
+    Raises:
+      ValueError: not a tree of bools.
+
     Example:
       >>> import jax.numpy as jnp
       >>> from silo_jax.pruning import layer_counts
       >>> layer_counts({"kernel": jnp.array([[True, False]]), "bias": jnp.array(True)})
       {'kernel': (2, 1)}
     """
+    _require_masks(masks)
     return {
         path: (mask.size, int(jnp.sum(mask)))
         for path, mask in named_leaves(masks)
         if jnp.ndim(mask)
     }
+
+
+def check_fit(tree: PyTree, masks: PyTree, name: str = "params", *, stacks: bool = False) -> None:
+    """Refuses masks that do not fit a tree, by the leaf's path; only types and shapes are read.
+
+    Args:
+      tree: weights, or what has their structure and shapes.
+      masks: bool tree (see `init_masks`).
+      name: what the tree is, for the message.
+      stacks: whether leaves may be stacks of what the masks are for, such as gradients by example.
+
+    Raises:
+      ValueError: another structure; a mask that is not bool, or neither a scalar nor of its leaf's
+        shape.
+    """
+    structure: Any = jax.tree.structure(tree)
+    try:
+        partners = structure.flatten_up_to(masks)
+    except ValueError:
+        other = f"a structure other than that of {name}{_difference(tree, masks)}"
+        raise ValueError(f"masks: {other}; allowed: the same tree") from None
+    for (path, leaf), mask in zip(named_leaves(tree), partners, strict=True):
+        shape, mask_shape = (getattr(each, "shape", ()) for each in (leaf, mask))
+        if stacks:
+            shape = shape[max(0, len(shape) - len(mask_shape)) :]
+        allowed = f"bool {shape} or a scalar"
+        if not _is_mask(mask) or mask_shape not in ((), shape):
+            raise ValueError(f"masks: {path} is {_kind(mask)}; allowed: {allowed}")
+        if isinstance(mask, bool | np.bool_) and not mask:
+            raise ValueError(
+                f"masks: {path} is False; allowed: {allowed} True, for a leaf kept whole"
+            )
+
+
+def require_arrays(name: str, tree: PyTree) -> None:
+    """Raises ValueError for a tree in which there is no array."""
+    if not any(hasattr(leaf, "dtype") and hasattr(leaf, "shape") for leaf in jax.tree.leaves(tree)):
+        raise ValueError(f"{name}: {shown(tree)}; allowed: a tree of arrays")
 
 
 def named_leaves(tree: PyTree) -> list[tuple[str, Any]]:
@@ -165,7 +220,7 @@ def matching(name: str, pattern: str, paths: Sequence[str]) -> set[str]:
     try:
         taken = {path for path in paths if re.search(pattern, path)}
     except (re.error, TypeError):
-        raise ValueError(f"{name}: {pattern!r}; allowed: regular expressions") from None
+        raise ValueError(f"{name}: {shown(pattern)}; allowed: regular expressions") from None
     if not taken:
         raise ValueError(f"{name}: {pattern!r} matches no leaf; allowed: {', '.join(paths)}")
     return taken
@@ -173,7 +228,7 @@ def matching(name: str, pattern: str, paths: Sequence[str]) -> set[str]:
 
 def _matching_any(name: str, patterns: Sequence[str], paths: Sequence[str]) -> set[str]:
     if isinstance(patterns, str) or not isinstance(patterns, Iterable):
-        raise ValueError(f"{name}: {patterns!r}; allowed: a list of expressions")
+        raise ValueError(f"{name}: {shown(patterns)}; allowed: a list of expressions")
     return set().union(*(matching(name, pattern, paths) for pattern in patterns))
 
 
@@ -189,3 +244,29 @@ def _predicate(prunable: Prunable, paths: list[str]) -> Callable[[str, Any], boo
 def _is_kernel(path: str, leaf: Any) -> bool:
     named_otherwise = any(_NOT_KERNELS.search(part) for part in path.split("/"))
     return is_prunable_array(leaf) and leaf.ndim >= 2 and not named_otherwise
+
+
+def _require_masks(masks: PyTree) -> None:
+    if not jax.tree.leaves(masks):
+        raise ValueError(f"masks: {shown(masks)}; allowed: a tree of bools")
+    for path, mask in named_leaves(masks):
+        if not _is_mask(mask):
+            raise ValueError(f"masks: {path} is {_kind(mask)}; allowed: bool")
+
+
+def _is_mask(leaf: Any) -> bool:
+    return isinstance(leaf, bool) or (hasattr(leaf, "shape") and leaf.dtype == bool)
+
+
+def _kind(leaf: Any) -> str:
+    return f"{leaf.dtype} {leaf.shape}" if hasattr(leaf, "dtype") else type(leaf).__name__
+
+
+def _difference(tree: PyTree, masks: PyTree) -> str:
+    """The first path that only one of the two has, if any."""
+    ours, theirs = ([path for path, _ in named_leaves(each)] for each in (tree, masks))
+    missing = [path for path in ours if path not in theirs]
+    surplus = [path for path in theirs if path not in ours]
+    if missing:
+        return f", without {missing[0]}"
+    return f", with {surplus[0]}" if surplus else ""

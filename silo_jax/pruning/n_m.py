@@ -6,10 +6,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from silo_jax.checks import require_int
-from silo_jax.pruning.checked import check_fit, check_nan, check_scores, criterion_function
+from silo_jax.pruning.checked import (
+    check_nan,
+    check_scores,
+    check_trees,
+    criterion_function,
+    require_axis,
+)
 from silo_jax.pruning.masks import named_leaves
 from silo_jax.pruning.selection import ordered_key
 
@@ -63,11 +68,10 @@ def prune_n_m(
     require_int("n", n, minimum=1)
     if n >= m:
         raise ValueError(f"n: {n}; allowed: less than m = {m}")
-    if not isinstance(input_axis, int | np.integer):
-        raise ValueError(f"input_axis: {input_axis!r}; allowed: an integer")
+    require_axis("input_axis", input_axis)
     criterion = criterion_function(criterion)
+    check_trees(params, masks)
     masks = jax.tree.map(jnp.asarray, masks)
-    check_fit(params, masks)
     for path, mask in named_leaves(masks):
         if mask.ndim:
             _check_blocks(path, mask.shape, m, input_axis)
@@ -102,5 +106,6 @@ def _prune_leaf(score: jax.Array, mask: jax.Array, n: int, m: int, axis: int) ->
     for i in range(m):
         rival = jax.lax.slice_in_dim(key, i, i + 1, axis=axis + 1)
         rival_alive = jax.lax.slice_in_dim(alive, i, i + 1, axis=axis + 1)
-        num_better += rival_alive & ((rival > key) | ((rival == key) & (i > index)))
+        is_better = rival_alive & ((rival > key) | ((rival == key) & (i > index)))
+        num_better += is_better.astype(jnp.int32)
     return (alive & (num_better < n)).reshape(mask.shape)

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from silo_jax.pruning.masks import apply_mask, apply_masks
+from silo_jax.checks import shown
+from silo_jax.pruning.masks import apply_mask, apply_masks, check_fit
 
 PyTree = Any
 
@@ -17,8 +18,13 @@ def masked(optimizer: optax.GradientTransformation) -> optax.GradientTransformat
     Gradients, weights and every accumulator of the shape of the weights (momentum, second moments,
     averages) are masked on the way in, so that nothing sees a pruned weight or what it left behind,
     clipping by norm and weight decay included; updates and accumulators are masked again on the way
-    out. Once a weight is pruned they are exactly 0 from the next update on. Masks are data, handed
-    to ``update`` at every step.
+    out. Once a weight is pruned they are exactly 0 from the next update on, and the weight stays
+    where it is: at 0 once `apply_masks` has put it there. Masks are data, handed to ``update`` at
+    every step.
+
+    Put it outermost: ``masked(optax.MultiSteps(…))``, ``masked(optax.partition(…))``,
+    ``masked(optax.contrib.schedule_free(…))``; a wrapper around it would not hand the masks on, or
+    would keep what they do not reach.
 
     Args:
       optimizer: an optax transformation, or a chain of them, whose state holds accumulators like
@@ -29,8 +35,9 @@ def masked(optimizer: optax.GradientTransformation) -> optax.GradientTransformat
       `init_masks`.
 
     Raises:
-      ValueError: from ``init``, for an optimizer of another form; from ``update``, when ``masks``
-        is missing.
+      ValueError: at once, for what is no optimizer; from ``init``, for one of another form; from
+        ``update``, for masks that are missing or do not fit the weights, layer by layer, and for a
+        state of other weights. Types and shapes are all it takes: under ``jit`` it costs nothing.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -42,6 +49,9 @@ def masked(optimizer: optax.GradientTransformation) -> optax.GradientTransformat
       >>> updates["w"].tolist()
       [-0.5, 0.0]
     """
+    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        allowed = "an optax transformation such as optax.sgd(0.1)"
+        raise ValueError(f"optimizer: {shown(optimizer)}; allowed: {allowed}")
     inner = optax.with_extra_args_support(optimizer)
 
     def init(params: PyTree) -> PyTree:
@@ -68,15 +78,21 @@ def masked(optimizer: optax.GradientTransformation) -> optax.GradientTransformat
         if masks is None:
             raise ValueError("masks: None; allowed: update(..., masks=masks) with the bool tree")
         if params is not None:
-            params = apply_masks(params, masks)
+            check_fit(params, masks)
+            params = jax.tree.map(apply_mask, params, masks)
+        check_fit(updates, masks, "updates", stacks=True)
+        updates = jax.tree.map(apply_mask, updates, masks)
         state = mask_accumulators(state, masks)
-        updates, state = inner.update(apply_masks(updates, masks), state, params, **extra_args)
+        updates, state = inner.update(updates, state, params, **extra_args)
         return apply_masks(updates, masks), mask_accumulators(state, masks)
 
     def mask_accumulators(state: PyTree, masks: PyTree) -> PyTree:
-        return optax.tree_map_params(
-            inner, _mask_accumulator, state, masks, is_leaf=_is_placeholder
-        )
+        try:
+            return optax.tree_map_params(
+                inner, _mask_accumulator, state, masks, is_leaf=_is_placeholder
+            )
+        except (TypeError, ValueError):
+            raise ValueError("state: not of these weights; allowed: that of init(params)") from None
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -87,6 +103,9 @@ def _is_placeholder(node: Any) -> bool:
 
 def _mask_accumulator(leaf: Any, mask: jax.Array) -> Any:
     """Masks what has the weights' shape, or stacks of it; factored moments and the like pass."""
-    if _is_placeholder(leaf) or jnp.shape(leaf)[-jnp.ndim(mask) :] != jnp.shape(mask):
+    if _is_placeholder(leaf):
+        return leaf
+    mask = jnp.asarray(mask)
+    if jnp.shape(leaf)[-mask.ndim :] != mask.shape:
         return leaf
     return apply_mask(leaf, mask)

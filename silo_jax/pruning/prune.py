@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from silo_jax.pruning.allocation import Share
-from silo_jax.pruning.checked import check_fit, check_scores, criterion_function
+from silo_jax.pruning.checked import check_scores, check_trees, criterion_function
 from silo_jax.pruning.layers import LayerReport, Layers, prune_layers, report_layers
 from silo_jax.pruning.masks import named_leaves
 
@@ -28,9 +28,11 @@ def prune(
     r"""Prunes a share of the weights that are left: those with the lowest scores.
 
     Exactly ``round(fraction · remaining)`` weights go, as Python rounds (ties to even), under
-    ``jit`` as well. Weights that are pruned already are never counted again, whatever their value.
-    Equal scores go in the order of the leaves and of the flat index. Leaves may be sharded: they
-    stay where they are, and devices exchange counts.
+    ``jit`` as well, of the fraction as it arrives: a traced one is a float32, a Python number that
+    the jitted function closes over keeps all its digits. Weights that are pruned already are never
+    counted again, whatever their value. Scores are compared as float32, or as they are where all
+    are of one 16-bit type; equal ones go in the order of the leaves and of the flat index. Leaves
+    may be sharded: they stay where they are, and devices exchange counts.
 
     How the number is shared among the layers is the scope's:
 
@@ -45,16 +47,16 @@ def prune(
     Args:
       params: tree of weights.
       masks: bool tree of the structure of ``params`` (see `init_masks`).
-      fraction: share of the remaining prunable weights to prune, in [0, 1]; may be traced. Or a
-        mapping from regular expressions on paths to fractions, ``{"Conv": 0.1, "Dense": 0.3}``:
-        the first that is found in a leaf's path counts, leaves with none are left alone, and
-        those under the same expression are taken together as the scope says.
+      fraction: share of the remaining prunable weights to prune, in [0, 1]; may be traced, and is
+        clipped to that then. Or a mapping from regular expressions on paths to fractions,
+        ``{"Conv": 0.1, "Dense": 0.3}``: leaves under the same expression are taken together as the
+        scope says, those under none are left alone, and none may be under two, unless one is its
+        very path.
       target_sparsity: instead of a fraction, the share of all prunable weights that is to be
         pruned afterwards: ``size - round(target_sparsity · size)`` stay, or fewer where fewer are
         left. A number or a mapping, as the fraction.
       criterion: "magnitude", or a function from ``params`` to a tree of scores of the same
-        structure and shapes (see `silo_jax.criteria`); the lowest are pruned. Scores of
-        one 16-bit type are compared as such, others as float32.
+        structure and shapes (see `silo_jax.criteria`); the lowest are pruned.
       scope: one of the above.
       min_kept: weights that every layer keeps, or all if it has fewer left. Other layers give in
         its place; if none can, fewer weights go than asked for. 0 lets layers be pruned away.
@@ -135,8 +137,8 @@ def layers_of(params: PyTree, masks: PyTree, criterion: Criterion) -> Layers:
       ValueError: an unknown criterion; masks or scores that do not fit the weights.
     """
     score_of = criterion_function(criterion)
+    check_trees(params, masks)
     masks = jax.tree.map(jnp.asarray, masks)
-    check_fit(params, masks)
     scores = score_of(params) if callable(criterion) else params
     check_scores(scores, masks)
     leaves = zip(named_leaves(masks), jax.tree.leaves(scores), strict=True)

@@ -19,12 +19,15 @@ def fixed_point(fraction: ArrayLike) -> Words:
     """The fraction as three uint32 words: units, and two of binary places.
 
     Args:
-      fraction: in [0, 1]; a Python or NumPy number, or a JAX scalar, traced or not. Below 2^-12 a
-        64-bit float has more than 64 binary places, and those beyond are cut off.
+      fraction: in [0, 1]; a Python or NumPy number, or a JAX scalar, traced or not, which is
+        clipped to that. Below 2^-12 a 64-bit float has more than 64 binary places, and those beyond
+        are cut off.
     """
     if isinstance(fraction, jax.Array):
+        is_wide = fraction.dtype == jnp.float64
+        fraction = jnp.clip(fraction if is_wide else fraction.astype(jnp.float32), 0, 1)
         units = jnp.floor(fraction)
-        places = (fraction - units).astype(jnp.promote_types(fraction.dtype, jnp.float32)) * 2.0**32
+        places = (fraction - units) * 2.0**32
         high = jnp.floor(places)
         low = (places - high) * 2.0**32
         return units.astype(jnp.uint32), high.astype(jnp.uint32), low.astype(jnp.uint32)
@@ -45,7 +48,7 @@ def round_product(fraction: Words, count: jax.Array) -> jax.Array:
     whole, part_high = _multiply(count, high)
     carried, part_low = _multiply(count, low)
     part_high = part_high + carried
-    whole = whole + (part_high < carried) + count * units
+    whole = whole + (part_high < carried).astype(jnp.uint32) + count * units
 
     above = part_high >= _HALF
     borrow = (part_low != 0).astype(jnp.uint32)

@@ -105,7 +105,8 @@ def _mark(keys: list[jax.Array], found: Thresholds, counts: jax.Array) -> list[j
 
 def _keys(scores: Sequence[jax.Array], alive: Sequence[jax.Array]) -> list[jax.Array]:
     """The ordered keys of the scores, all of one type; the dead come last."""
-    dtype = jnp.result_type(*scores)
+    dtypes = {score.dtype for score in scores}
+    dtype = dtypes.pop() if len(dtypes) == 1 else jnp.float32
     keys = [ordered_key(score.astype(dtype)) for score in scores]
     last = keys[0].dtype.type(np.iinfo(keys[0].dtype).max)
     return [jnp.where(living, key, last) for key, living in zip(keys, alive, strict=True)]

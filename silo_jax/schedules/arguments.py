@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from silo_jax.checks import require, require_int
+from silo_jax.checks import require, require_int, shown
 
 MAX_STEPS = 2**31 - 1
 
@@ -39,4 +39,4 @@ def require_rates(name: str, value: ArrayLike | Sequence[float]) -> None:
 def require_schedule(name: str, value: Any) -> None:
     """Raises ValueError unless the value can be called, as an optax schedule is."""
     if not callable(value):
-        raise ValueError(f"{name}: {value!r}; allowed: an optax schedule")
+        raise ValueError(f"{name}: {shown(value)}; allowed: an optax schedule")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
+from silo_jax.checks import shown
 from silo_jax.schedules.arguments import require_rates, require_schedule
 from silo_jax.schedules.peaks import silo_peaks
 from silo_jax.schedules.steps import cycle_lengths, locate
@@ -135,7 +136,7 @@ def _shape_of_cycle(
     if callable(shape):
         return lambda cycle, step: shape(step)
     if not isinstance(shape, Sequence):
-        raise ValueError(f"shape: {shape!r}; allowed: an optax schedule, or one a cycle")
+        raise ValueError(f"shape: {shown(shape)}; allowed: an optax schedule, or one a cycle")
     if len(shape) != num_cycles:
         raise ValueError(
             f"shape: {len(shape)} schedules; allowed: one, or one a cycle ({num_cycles})"

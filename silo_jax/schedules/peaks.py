@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from silo_jax.checks import require, require_int
@@ -30,7 +31,7 @@ def s_curve(sparsity: ArrayLike | Sequence[float], steepness: ArrayLike = 5.0) -
 
     Raises:
       ValueError: a sparsity outside [0, 1], or a steepness that is not positive and finite (when
-        concrete).
+        concrete); shapes that do not broadcast.
 
     Example:
       >>> from silo_jax import s_curve
@@ -44,6 +45,10 @@ def s_curve(sparsity: ArrayLike | Sequence[float], steepness: ArrayLike = 5.0) -
     require("sparsity", sparsity, lambda x: (x >= 0) & (x <= 1), "between 0 and 1")
     require("steepness", steepness, lambda b: (b > 0) & (b < jnp.inf), "finite, greater than 0")
     x = jnp.asarray(sparsity, float)
+    exponent = jnp.asarray(steepness, float)
+    if not _can_broadcast(x.shape, exponent.shape):
+        allowed = f"a shape that broadcasts with sparsity's {x.shape}"
+        raise ValueError(f"steepness: shape {exponent.shape}; allowed: {allowed}")
     # s depends on x : (1 − x) only. With the larger scaled to 1 the powers never both underflow.
     is_low = x < 0.5
     ratio = jnp.where(is_low, x, 1 - x) / jnp.where(is_low, 1 - x, x)
@@ -143,6 +148,14 @@ def silo_peaks_from_sparsity(
     dense = jnp.zeros(min(delay, delayed.size), delayed.dtype)
     share = s_curve(jnp.concatenate([dense, delayed[: delayed.size - dense.size]]), steepness)
     return interpolate(lower, upper, share, 1 - share)
+
+
+def _can_broadcast(left: tuple[int, ...], right: tuple[int, ...]) -> bool:
+    try:
+        np.broadcast_shapes(left, right)
+    except ValueError:
+        return False
+    return True
 
 
 def _power(base: jax.Array, exponent: ArrayLike) -> jax.Array:

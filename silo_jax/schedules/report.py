@@ -131,8 +131,8 @@ def report_schedule(
 ) -> ScheduleReport:
     """Evaluates a schedule at every step of its cycles and sums up what it does in each.
 
-    All is read off the values, so any optax schedule can be reported. The steps are evaluated in
-    one batched call, with a few bytes of memory for each.
+    All is read off the values, so any optax schedule that can be traced can be reported. The steps
+    are evaluated in one batched call, with a few bytes of memory for each.
 
     Args:
       schedule: any optax schedule, counted from step 0.
@@ -161,6 +161,8 @@ def report_schedule(
     require_int("num_cycles", num_cycles, minimum=1)
     lengths = cycle_lengths(steps_per_cycle, num_cycles)
     lr = np.asarray(jax.jit(jax.vmap(schedule))(jnp.arange(lengths.sum())))
+    if lr.ndim != 1:
+        raise ValueError(f"schedule: gives shape {lr.shape[1:]}; allowed: a scalar for a step")
     ends = np.cumsum(lengths).tolist()
     return ScheduleReport(
         tuple(_row(cycle, lr, *edges) for cycle, edges in enumerate(pairwise([0, *ends]))), lr

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from silo_jax.checks import require, require_int
+from silo_jax.checks import require, require_int, shown
 from silo_jax.schedules.arguments import (
     MAX_STEPS,
     require_scalar,
@@ -234,7 +234,7 @@ def warmup_step_decay(
     """
     ramp = with_warmup(constant(), warmup_steps, initial_share)
     if not np.iterable(drop_steps):
-        raise ValueError(f"drop_steps: {drop_steps!r}; allowed: a sequence of steps")
+        raise ValueError(f"drop_steps: {shown(drop_steps)}; allowed: a sequence of steps")
     drop_steps = tuple(drop_steps)
     for step in drop_steps:
         require_steps("drop_steps", step, minimum=0)

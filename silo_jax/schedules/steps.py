@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from silo_jax.checks import require
 from silo_jax.schedules.arguments import require_steps
 
 
@@ -18,6 +19,7 @@ def clip_step(step: Any, last_step: int) -> jax.Array:
     float the whole part counts.
     """
     if not isinstance(step, jax.Array):
+        require("step", step, lambda s: s == s, "not NaN")
         return jnp.asarray(np.asarray(np.clip(step, 0, last_step), np.int64), int)
     if not jnp.issubdtype(step.dtype, jnp.integer):
         step = step.astype(int)
@@ -30,17 +32,17 @@ def cycle_lengths(steps_per_cycle: int | Sequence[int], num_cycles: int) -> NDAr
     Raises:
       ValueError: a length below 1, another number of lengths than cycles, or 2^31 steps in all.
     """
-    if isinstance(steps_per_cycle, str) or not np.iterable(steps_per_cycle):
-        require_steps("steps_per_cycle", steps_per_cycle, minimum=1)
-        lengths = np.full(num_cycles, steps_per_cycle, np.int64)
+    given: Any = steps_per_cycle
+    if isinstance(given, str) or np.ndim(given) == 0:
+        require_steps("steps_per_cycle", given, minimum=1)
+        lengths = np.full(num_cycles, given, np.int64)
     else:
-        one_a_cycle = list(steps_per_cycle)
-        for steps in one_a_cycle:
+        for steps in given:
             require_steps("steps_per_cycle", steps, minimum=1)
-        if len(one_a_cycle) != num_cycles:
+        if len(given) != num_cycles:
             allowed = f"an integer, or one a cycle ({num_cycles})"
-            raise ValueError(f"steps_per_cycle: {len(one_a_cycle)} cycles; allowed: {allowed}")
-        lengths = np.array(one_a_cycle, np.int64)
+            raise ValueError(f"steps_per_cycle: {len(given)} cycles; allowed: {allowed}")
+        lengths = np.array(given, np.int64)
     require_steps("steps of all cycles", int(lengths.sum()), minimum=1)
     return lengths
 

@@ -1,5 +1,6 @@
 """Checks of an experiment's config, before anything is computed, and what follows from it."""
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from silo_jax import shapes, silo_peaks
 from silo_jax.checks import require_choice
 from silo_jax.models import create_model
 from silo_jax.pruning import CRITERIA, SCOPES
-from silo_jax.rewinding import POLICIES
+from silo_jax.rewinding import policies_of_cycles
 from silo_jax.training.optimizer import OPTIMIZERS
 
 SHAPES = (
@@ -29,7 +30,6 @@ SCHEDULES = ("silo", "constant", "list")
 _CHOICES = {
     "pruning.criterion": CRITERIA,
     "pruning.scope": SCOPES,
-    "rewind.policy": POLICIES,
     "schedule.name": SCHEDULES,
     "schedule.shape": SHAPES,
     "training.optimizer": OPTIMIZERS,
@@ -42,6 +42,10 @@ def _is_int(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_finite(value: Any) -> bool:
+    return _is_number(value) and math.isfinite(value)
 
 
 def _all(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -74,20 +78,23 @@ _RULES: dict[str, _Rule] = {
     "data.cache_dir": _TEXT,
     "data.validation_fraction": _INSIDE,
     "data.split_seed": _SEED,
-    "data.mean": (_all(_is_number), "numbers, one a channel, or ()"),
-    "data.std": (_all(lambda v: _is_number(v) and v > 0), "numbers above 0, one a channel, or ()"),
+    "data.mean": (_all(_is_finite), "finite numbers, one a channel, or ()"),
+    "data.std": (_all(lambda v: _is_finite(v) and v > 0), "numbers above 0, one a channel, or ()"),
     "data.crop_padding": _FROM_0,
     "data.flip": _FLAG,
     "model.name": _TEXT,
-    "pruning.num_cycles": _COUNT,
+    "pruning.num_cycles": (lambda v: _is_int(v) and 1 <= v <= 10_000, "an integer from 1 to 10000"),
     "pruning.fraction": _INSIDE,
     "pruning.criterion": _TEXT,
     "pruning.scope": _TEXT,
     "pruning.min_kept": _FROM_0,
     "pruning.prunable": (_all(_TEXT[0]), "regular expressions, or ()"),
     "rewind.policy": _TEXT,
-    "rewind.epoch": _FROM_0,
+    "rewind.epoch": _NOT_NEGATIVE,
     "rewind.step": _FROM_0,
+    "rewind.batch_stats": _FLAG,
+    "rewind.optimizer": _FLAG,
+    "rewind.data_order": _FLAG,
     "schedule.name": _TEXT,
     "schedule.lower": _NOT_NEGATIVE,
     "schedule.upper": _NOT_NEGATIVE,
@@ -145,6 +152,7 @@ def check_config(config: ConfigDict) -> None:
     for name, choices in _CHOICES.items():
         require_choice(name, fields[name], choices)
     create_model(num_classes=2, **config.model)
+    rewind_policies(config)
     _check_durations(fields)
     _check_lengths(fields)
 
@@ -162,18 +170,34 @@ def flatten(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
 
 
 def durations(config: ConfigDict, steps_per_epoch: int) -> Durations:
-    """The durations in steps, whichever unit the config gives them in; epochs are rounded."""
+    """The durations in steps, whichever unit the config gives them in; epochs are rounded.
+
+    Raises:
+      ValueError: the rewind point is rounded to the end of the cycle.
+    """
     schedule, training, rewind = config.schedule, config.training, config.rewind
     if training.steps_per_cycle:
         return Durations(
             training.steps_per_cycle, schedule.warmup_steps, schedule.drop_steps, rewind.step
         )
+    steps_per_cycle = training.epochs_per_cycle * steps_per_epoch
+    rewind_step = round(rewind.epoch * steps_per_epoch)
+    if rewind_step >= steps_per_cycle:
+        raise ValueError(
+            f"rewind.epoch: {rewind.epoch}, step {rewind_step} of the cycle's {steps_per_cycle}; "
+            "allowed: a step before the cycle's end"
+        )
     return Durations(
-        steps_per_cycle=training.epochs_per_cycle * steps_per_epoch,
+        steps_per_cycle=steps_per_cycle,
         warmup_steps=round(schedule.warmup_epochs * steps_per_epoch),
         drop_steps=tuple(round(epoch * steps_per_epoch) for epoch in schedule.drop_epochs),
-        rewind_step=rewind.epoch * steps_per_epoch,
+        rewind_step=rewind_step,
     )
+
+
+def rewind_policies(config: ConfigDict) -> tuple[str, ...]:
+    """The policy on the way into each cycle but the first."""
+    return policies_of_cycles(config.rewind.policy, config.pruning.num_cycles)
 
 
 def make_shape(config: ConfigDict, lengths: Durations) -> optax.Schedule:
@@ -190,7 +214,7 @@ def make_shape(config: ConfigDict, lengths: Durations) -> optax.Schedule:
 
 
 def make_peaks(config: ConfigDict) -> list[float]:
-    """max_lr of each cycle."""
+    """max_lr of each cycle, were the learning rate to start afresh in all of them."""
     schedule, num_cycles = config.schedule, config.pruning.num_cycles
     match schedule.name:
         case "silo":
@@ -236,8 +260,8 @@ def _check_durations(fields: dict[str, Any]) -> None:
     rewind = fields[f"rewind.{unit[:-1]}"]
     if rewind >= length:
         raise ValueError(f"rewind.{unit[:-1]}: {rewind}; allowed: below the cycle's {length}")
-    if rewind and fields["rewind.policy"] != "weights":
-        policy = fields["rewind.policy"]
+    policy = fields["rewind.policy"]
+    if rewind and "weights" not in policy:
         raise ValueError(f"rewind.{unit[:-1]}: {rewind}; allowed: 0 with the policy {policy!r}")
     if fields["schedule.shape"] == "warmup_step_decay":
         _check_warmup_and_drops(fields, unit, length)
@@ -267,4 +291,6 @@ def _check_lengths(fields: dict[str, Any]) -> None:
         try:
             re.compile(pattern)
         except re.error as error:
-            raise ValueError(f"pruning.prunable: {pattern!r}; allowed: {error}") from None
+            raise ValueError(
+                f"pruning.prunable: {pattern!r}; allowed: regular expressions ({error})"
+            ) from None

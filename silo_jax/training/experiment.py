@@ -3,15 +3,26 @@
 from dataclasses import dataclass
 
 import jax.numpy as jnp
+import optax
 from ml_collections import ConfigDict
 
+from silo_jax import shapes
 from silo_jax.data import ImageData, Split, channel_statistics, load_data
 from silo_jax.models import create_model
 from silo_jax.pruning import layer_counts
-from silo_jax.training.config import Durations, durations, make_peaks, make_shape
+from silo_jax.rewinding import hold_last_lr
+from silo_jax.training.config import (
+    Durations,
+    durations,
+    make_peaks,
+    make_shape,
+    rewind_policies,
+)
 from silo_jax.training.optimizer import make_optimizer
 from silo_jax.training.state import TrainState, create_state
 from silo_jax.training.step import DeviceSplit, Recipe
+
+_MAX_STEPS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,16 @@ class Experiment:
         """Epochs of a cycle, the last of which may be cut short."""
         return -(-self.lengths.steps_per_cycle // self.steps_per_epoch)
 
+    @property
+    def peaks(self) -> list[float]:
+        """max_lr of each cycle, as planned."""
+        return hold_last_lr(
+            self.recipe.shape,
+            make_peaks(self.config),
+            self.lengths.steps_per_cycle,
+            rewind_policies(self.config),
+        )
+
     def create_state(self, seed: int) -> TrainState:
         """The dense network of a seed before its first step."""
         return create_state(
@@ -47,7 +68,7 @@ class Experiment:
             self.recipe.optimizer,
             seed=seed,
             image_shape=self.image_shape,
-            peaks=make_peaks(self.config),
+            peaks=self.peaks,
             prunable=self.config.pruning.prunable or None,
         )
 
@@ -80,6 +101,7 @@ def load_experiment(config: ConfigDict) -> Experiment:
         )
     steps_per_epoch = num_images // config.training.batch_size
     lengths = durations(config, steps_per_epoch)
+    _check_against_data(config, lengths, image_shape)
     experiment = Experiment(
         config=config,
         recipe=_recipe(config, data, lengths),
@@ -92,6 +114,22 @@ def load_experiment(config: ConfigDict) -> Experiment:
     )
     _check_weights_left(experiment)
     return experiment
+
+
+def _check_against_data(config: ConfigDict, lengths: Durations, image_shape: list[int]) -> None:
+    """Refuses more steps than can be counted, and crops that can miss the whole image."""
+    num_cycles, side = config.pruning.num_cycles, min(image_shape[:2])
+    most = _MAX_STEPS // num_cycles
+    if lengths.steps_per_cycle > most:
+        unit = "steps" if config.training.steps_per_cycle else "epochs"
+        raise ValueError(
+            f"training.{unit}_per_cycle: {config.training[f'{unit}_per_cycle']}, "
+            f"{lengths.steps_per_cycle} steps; allowed: {most} steps, with {num_cycles} cycles"
+        )
+    if config.data.crop_padding >= side:
+        raise ValueError(
+            f"data.crop_padding: {config.data.crop_padding}; allowed: less than the images' {side}"
+        )
 
 
 def _check_weights_left(experiment: Experiment) -> None:
@@ -132,7 +170,7 @@ def _recipe(config: ConfigDict, data: ImageData, lengths: Durations) -> Recipe:
             momentum=training.momentum,
             nesterov=training.nesterov,
         ),
-        shape=make_shape(config, lengths),
+        shape=_shape_of_cycles(config, lengths),
         steps_per_cycle=lengths.steps_per_cycle,
         batch_size=training.batch_size,
         mean=mean,
@@ -143,7 +181,15 @@ def _recipe(config: ConfigDict, data: ImageData, lengths: Durations) -> Recipe:
         min_kept=config.pruning.min_kept,
         crop_padding=config.data.crop_padding,
         flip=config.data.flip,
+        repeat_data=config.rewind.data_order,
     )
+
+
+def _shape_of_cycles(config: ConfigDict, lengths: Durations) -> tuple[optax.Schedule, ...]:
+    """The shape of each cycle; where the learning rate stays at its last value, a constant."""
+    shape, held = make_shape(config, lengths), shapes.constant()
+    policies = rewind_policies(config)
+    return (shape, *(held if policy == "finetune" else shape for policy in policies))
 
 
 def _on_device(split: Split) -> DeviceSplit:

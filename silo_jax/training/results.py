@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -41,13 +41,37 @@ LAYER_COLUMNS = ("cycle", "seed", "step", "layer", "size", "kept", "density")
 SCHEDULE_COLUMNS = ("step", "lr")
 
 
+class Divergence(NamedTuple):
+    """Where a seed's loss was not finite any more, and what went before.
+
+    Attributes:
+      seed: of the run.
+      cycle: in which it was.
+      step: global step, counted from 1, whose loss was not finite.
+      lr: learning rate of that step.
+      last_finite_loss: mean loss of the last batch before; NaN if there was none.
+      last_sound_step: step of the newest checkpoint, which is kept; 0 if there is none.
+    """
+
+    seed: int
+    cycle: int
+    step: int
+    lr: float
+    last_finite_loss: float
+    last_sound_step: int
+
+
 class Results:
-    """Writes ``metrics.jsonl``, ``cycles.csv`` and ``layers.csv`` in a run's directory."""
+    """Writes ``metrics.jsonl``, ``cycles.csv`` and ``layers.csv`` in a run's directory.
+
+    ``diverged.csv`` is there only if a seed has diverged.
+    """
 
     def __init__(self, workdir: Path) -> None:
         self._metrics = workdir / "metrics.jsonl"
         self._cycles = workdir / "cycles.csv"
         self._layers = workdir / "layers.csv"
+        self._diverged = workdir / "diverged.csv"
         _start_csv(self._cycles, CYCLE_COLUMNS)
         _start_csv(self._layers, LAYER_COLUMNS)
         self._metrics.touch()
@@ -58,6 +82,19 @@ class Results:
     def add_cycle(self, row: Row, layers: list[Row]) -> None:
         _append(self._layers, _csv_text(LAYER_COLUMNS, layers))
         _append(self._cycles, _csv_text(CYCLE_COLUMNS, [row]))
+
+    def add_divergence(self, divergence: Divergence) -> None:
+        _start_csv(self._diverged, Divergence._fields)
+        _append(self._diverged, _csv_text(Divergence._fields, [divergence._asdict()]))
+
+    def diverged(self, seed: int) -> Divergence | None:
+        """Where the seed has diverged, if it has."""
+        if not self._diverged.exists():
+            return None
+        rows = csv.DictReader(self._diverged.read_text().splitlines())
+        kinds = Divergence.__annotations__
+        found = (Divergence(**{k: kinds[k](v) for k, v in row.items()}) for row in rows)
+        return next((divergence for divergence in found if divergence.seed == seed), None)
 
     def seconds_of_cycle(self, seed: int, cycle: int) -> float:
         """The time that the epochs of a cycle took, those of interrupted sessions included."""

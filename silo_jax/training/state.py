@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,21 @@ from flax import struct
 from jax.typing import ArrayLike
 
 from silo_jax.pruning import apply_masks, init_masks
-from silo_jax.pruning.masks import Prunable
+from silo_jax.pruning.masks import Prunable, apply_mask
 
 PyTree = Any
+
+
+class Sums(NamedTuple):
+    """Sums over examples, from which means are taken on the host."""
+
+    loss: jax.Array
+    correct: jax.Array
+    examples: jax.Array
+
+
+def no_sums() -> Sums:
+    return Sums(jnp.float32(0), jnp.int32(0), jnp.int32(0))
 
 
 class TrainState(struct.PyTreeNode):
@@ -28,7 +40,9 @@ class TrainState(struct.PyTreeNode):
       next_masks: masks of the next cycle: those in force until the last step of a cycle prunes.
       opt_state: optimizer state.
       peaks: max_lr of each cycle, shape ``(num_cycles,)``.
-      rng: key from which data order and augmentation are drawn, by cycle, epoch and step.
+      rng: key from which data order, augmentation and new weights are drawn; never changed.
+      sums: of the current epoch so far; not finite once a loss was not.
+      last_loss: mean loss of the last batch for which it was finite, float32 scalar.
     """
 
     step: jax.Array
@@ -39,6 +53,8 @@ class TrainState(struct.PyTreeNode):
     opt_state: PyTree
     peaks: jax.Array
     rng: jax.Array
+    sums: Sums
+    last_loss: jax.Array
 
     @property
     def variables(self) -> dict[str, PyTree]:
@@ -69,23 +85,28 @@ def create_state(
       ValueError: ``prunable`` fits no leaf.
     """
     init_rng, train_rng = jax.random.split(jax.random.PRNGKey(seed))
-    variables = _init(model, init_rng, image_shape)
-    params = variables["params"]
+    params, batch_stats = init_network(model, image_shape, init_rng)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        batch_stats=variables.get("batch_stats", {}),
+        batch_stats=batch_stats,
         masks=init_masks(params, prunable),
         next_masks=init_masks(params, prunable),
         opt_state=optimizer.init(params),
         peaks=jnp.array(peaks, jnp.float32),
         rng=train_rng,
+        sums=no_sums(),
+        last_loss=jnp.full((), jnp.nan, jnp.float32),
     )
 
 
-@partial(jax.jit, static_argnums=(0, 2))
-def _init(model: nn.Module, rng: jax.Array, image_shape: tuple[int, int, int]) -> Any:
-    return model.init(rng, jnp.zeros((1, *image_shape)))
+@partial(jax.jit, static_argnums=(0, 1))
+def init_network(
+    model: nn.Module, image_shape: tuple[int, int, int], rng: jax.Array
+) -> tuple[PyTree, PyTree]:
+    """Random weights of a network, and BatchNorm's statistics before any image, from a key."""
+    variables = model.init(rng, jnp.zeros((1, *image_shape)))
+    return variables["params"], variables.get("batch_stats", {})
 
 
 def start_cycle(
@@ -94,19 +115,25 @@ def start_cycle(
     *,
     params: PyTree,
     batch_stats: PyTree,
+    reset_optimizer: bool = True,
 ) -> TrainState:
-    """The state at the start of the next cycle: new masks over the given weights, fresh momentum.
+    """The state at the start of the next cycle: new masks over the given weights.
 
     Args:
       state: at the end of a cycle, when ``next_masks`` are the masks after pruning.
-      optimizer: its state is made anew.
+      optimizer: of which the state is made anew or kept.
       params: weights to go on from; masked here.
       batch_stats: statistics to go on from.
+      reset_optimizer: whether the optimizer's state is made anew, or kept under the new masks.
     """
     params = apply_masks(params, state.next_masks)
+    if reset_optimizer:
+        opt_state = optimizer.init(params)
+    else:
+        opt_state = optax.tree_map_params(optimizer, apply_mask, state.opt_state, state.next_masks)
     return state.replace(
         params=params,
         batch_stats=batch_stats,
         masks=jax.tree.map(jnp.copy, state.next_masks),
-        opt_state=optimizer.init(params),
+        opt_state=opt_state,
     )

@@ -13,7 +13,7 @@ from jax import lax
 from silo_jax.data import augment, normalize
 from silo_jax.pruning import apply_masks, prune
 from silo_jax.schedules import cycle_schedule
-from silo_jax.training.state import TrainState
+from silo_jax.training.state import Sums, TrainState, no_sums
 
 PyTree = Any
 
@@ -25,14 +25,6 @@ class DeviceSplit(NamedTuple):
     labels: jax.Array
 
 
-class Sums(NamedTuple):
-    """Sums over examples, from which means are taken on the host."""
-
-    loss: jax.Array
-    correct: jax.Array
-    examples: jax.Array
-
-
 @dataclass(frozen=True)
 class Recipe:
     """What the train program is made of. None of it changes during a run.
@@ -40,7 +32,7 @@ class Recipe:
     Attributes:
       model: linen module.
       optimizer: from `make_optimizer`.
-      shape: schedule with peak 1 within a cycle.
+      shape: schedule with peak 1 within a cycle; one for all cycles, or one a cycle.
       steps_per_cycle: steps in a cycle.
       batch_size: images in a step.
       mean: per channel, of images scaled to [0, 1].
@@ -51,11 +43,12 @@ class Recipe:
       min_kept: see `silo_jax.prune`.
       crop_padding: pixels of zero padding for random crops; 0 for none.
       flip: whether images are flipped at random.
+      repeat_data: whether every cycle draws images and augmentation as the first one did.
     """
 
     model: nn.Module
     optimizer: optax.GradientTransformationExtraArgs
-    shape: optax.Schedule
+    shape: optax.Schedule | tuple[optax.Schedule, ...]
     steps_per_cycle: int
     batch_size: int
     mean: tuple[float, ...]
@@ -66,6 +59,7 @@ class Recipe:
     min_kept: int = 1
     crop_padding: int = 0
     flip: bool = False
+    repeat_data: bool = False
 
 
 def learning_rate(recipe: Recipe, state: TrainState) -> jax.Array:
@@ -79,7 +73,7 @@ def train_step(recipe: Recipe, state: TrainState, batch: DeviceSplit) -> tuple[T
     The masks in force stay until the next cycle starts, so that the network which this cycle has
     trained can still be evaluated and kept.
     """
-    augment_rng = jax.random.fold_in(jax.random.fold_in(state.rng, 1), state.step)
+    augment_rng = jax.random.fold_in(jax.random.fold_in(state.rng, 1), _data_step(recipe, state))
     images = augment(augment_rng, batch.images, crop_padding=recipe.crop_padding, flip=recipe.flip)
     images = normalize(images, recipe.mean, recipe.std)
 
@@ -123,33 +117,43 @@ def train_epoch(
 ) -> tuple[TrainState, Sums]:
     """Trains to the end of the epoch, or up to the global step ``stop`` if that comes first.
 
-    Every epoch of every cycle is this one program: where it begins is read off ``state.step``.
-    Images are drawn without replacement in an order that depends on seed, cycle and epoch; what
-    does not fill a batch sits the epoch out.
+    Every part of every epoch of every cycle is this one program: where it begins is read off
+    ``state.step``, and an epoch in parts is the same as in one, its sums included. Images are drawn
+    without replacement in an order that depends on seed, cycle and epoch; what does not fill a
+    batch sits the epoch out. After a loss that is not finite no further step is taken.
     """
-    num_images = data.labels.size
-    steps_per_epoch = num_images // recipe.batch_size
-    cycle, step_in_cycle = jnp.divmod(state.step, recipe.steps_per_cycle)
+    num_images, batch_size = data.labels.size, recipe.batch_size
+    steps_per_epoch = num_images // batch_size
+    cycle, step_in_cycle = jnp.divmod(_data_step(recipe, state), recipe.steps_per_cycle)
     epoch, first = jnp.divmod(step_in_cycle, steps_per_epoch)
+    last = jnp.minimum(steps_per_epoch, first + stop - state.step)
     order_rng = jax.random.fold_in(jax.random.fold_in(state.rng, 0), cycle)
     order = jax.random.permutation(jax.random.fold_in(order_rng, epoch), num_images)
+    so_far = jax.tree.map(lambda total: jnp.where(first == 0, 0, total), state.sums)
 
-    def step(state: TrainState, indices: jax.Array) -> tuple[TrainState, Sums]:
-        batch = DeviceSplit(data.images[indices], data.labels[indices])
-        return train_step(recipe, state, batch)
+    def goes_on(carry: tuple[jax.Array, TrainState]) -> jax.Array:
+        position, state = carry
+        return (position < last) & jnp.isfinite(state.sums.loss)
 
-    def step_if_due(carry: tuple, position_and_indices: tuple) -> tuple[tuple, None]:
-        state, totals = carry
-        position, indices = position_and_indices
-        due = (position >= first) & (state.step < stop)
-        state, sums = lax.cond(due, step, lambda state, _: (state, _no_sums()), state, indices)
-        return (state, jax.tree.map(jnp.add, totals, sums)), None
+    def step(carry: tuple[jax.Array, TrainState]) -> tuple[jax.Array, TrainState]:
+        position, state = carry
+        indices = lax.dynamic_slice_in_dim(order, position * batch_size, batch_size)
+        totals, batch = state.sums, DeviceSplit(data.images[indices], data.labels[indices])
+        state, sums = train_step(recipe, state, batch)
+        loss = sums.loss / batch_size
+        return position + 1, state.replace(
+            sums=jax.tree.map(jnp.add, totals, sums),
+            last_loss=jnp.where(jnp.isfinite(loss), loss, state.last_loss),
+        )
 
-    batches = order[: steps_per_epoch * recipe.batch_size].reshape(steps_per_epoch, -1)
-    (state, totals), _ = lax.scan(
-        step_if_due, (state, _no_sums()), (jnp.arange(steps_per_epoch), batches)
-    )
-    return state, totals
+    _, state = lax.while_loop(goes_on, step, (first, state.replace(sums=so_far)))
+    return state, state.sums
+
+
+def all_finite(state: TrainState) -> jax.Array:
+    """Whether the loss of the epoch so far, the weights and BatchNorm's statistics are finite."""
+    leaves = jax.tree.leaves((state.sums.loss, state.params, state.batch_stats))
+    return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]))
 
 
 def evaluate(recipe: Recipe, batch_size: int, state: TrainState, data: DeviceSplit) -> Sums:
@@ -171,7 +175,12 @@ def evaluate(recipe: Recipe, batch_size: int, state: TrainState, data: DeviceSpl
         sums = _sums(jnp.sum(losses * weights), logits, data.labels[indices], weights)
         return jax.tree.map(jnp.add, totals, sums), None
 
-    return lax.scan(add_batch, _no_sums(), positions)[0]
+    return lax.scan(add_batch, no_sums(), positions)[0]
+
+
+def _data_step(recipe: Recipe, state: TrainState) -> jax.Array:
+    """The step by which data is drawn: that of the first cycle where its data is repeated."""
+    return state.step % recipe.steps_per_cycle if recipe.repeat_data else state.step
 
 
 def _sums(
@@ -180,7 +189,3 @@ def _sums(
     correct = (jnp.argmax(logits, -1) == labels) & weights
     counted = jnp.broadcast_to(weights, labels.shape)
     return Sums(loss, jnp.sum(correct, dtype=jnp.int32), jnp.sum(counted, dtype=jnp.int32))
-
-
-def _no_sums() -> Sums:
-    return Sums(jnp.float32(0), jnp.int32(0), jnp.int32(0))

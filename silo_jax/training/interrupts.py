@@ -1,0 +1,44 @@
+"""Signals that ask a run to stop, answered between two steps."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Stopped(Exception):  # noqa: N818 (it is no error)
+    """The run has saved its state and stopped, because it was asked to."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        self.signum = signum
+
+
+class StopRequest:
+    """Whether the process was asked to stop, and by which signal."""
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+
+    @contextmanager
+    def listening(self) -> Iterator["StopRequest"]:
+        """Takes note of SIGTERM and SIGINT; a second signal has its usual effect at once.
+
+        To be entered in the main thread, as Python handles signals there.
+        """
+        earlier = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
+
+        def restore() -> None:
+            for signum, handler in earlier.items():
+                signal.signal(signum, handler)
+
+        def note(signum: int, frame: FrameType | None) -> None:
+            self.signum = signum
+            restore()
+
+        for signum in earlier:
+            signal.signal(signum, note)
+        try:
+            yield self
+        finally:
+            restore()

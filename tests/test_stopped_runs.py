@@ -1,0 +1,159 @@
+"""Runs that are stopped, politely or not, end as if they had never been."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from silo_jax.training import loop
+from silo_jax.training.interrupts import Stopped, StopRequest
+from silo_jax.training.run import prepared
+from tests.killed_run import PHASES
+from tests.mlp_config import get_config
+from tests.run_files import final_states, without_times
+from tests.tiny import assert_identical, run_quietly, tiny_config
+
+ROOT = Path(__file__).parents[1]
+
+
+def start(module: str, workdir: Path, *arguments: str) -> subprocess.Popen:
+    flags = [f"--config={ROOT / 'tests/mlp_config.py'}", f"--workdir={workdir}"]
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments, *flags],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(workdir: Path) -> None:
+    process = start("experiments.run", workdir)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+
+
+def assert_same_run(workdir: Path, straight: Path) -> None:
+    config = get_config()
+    assert without_times(workdir) == without_times(straight)
+    assert_identical(final_states(workdir, config), final_states(straight, config))
+    assert (workdir / "report.html").exists()
+    assert not [path.name for path in workdir.iterdir() if path.name.startswith(".metrics")]
+
+
+@pytest.fixture(scope="session")
+def straight(tmp_path_factory) -> Path:
+    workdir = tmp_path_factory.mktemp("straight")
+    finish(workdir)
+    return workdir
+
+
+def killed(workdir: Path, phase: str, count: int) -> bool:
+    process = start("tests.killed_run", workdir, phase, str(count))
+    _, errors = process.communicate()
+    assert process.returncode in (-signal.SIGKILL, 0), errors
+    return process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    "kills",
+    [
+        [("training", 1), ("rewind point", 1), ("checkpoint", 2)],
+        [("metrics line", 2), ("evaluation", 4), ("report", 1)],
+    ],
+    ids=["early", "late"],
+)
+def test_a_killed_run_goes_on_bit_for_bit(tmp_path, straight, kills):
+    for phase, count in kills:
+        assert killed(tmp_path, phase, count), phase
+    finish(tmp_path)
+    assert_same_run(tmp_path, straight)
+
+
+@pytest.mark.stress
+def test_kills_in_every_phase(tmp_path, straight):
+    """Every phase twice, at calls drawn at random, then at any moment."""
+    draw, num_kills = random.Random(0), 0
+    for turn in range(3):
+        workdir = tmp_path / str(turn)
+        for phase in draw.sample(sorted(PHASES), len(PHASES)):
+            num_kills += killed(workdir, phase, draw.randint(1, 4))
+        for _ in range(3):
+            process = start("experiments.run", workdir)
+            time.sleep(draw.uniform(2, 12))
+            num_kills += process.poll() is None
+            process.kill()
+            process.communicate()
+        finish(workdir)
+        assert_same_run(workdir, straight)
+    print(f"{num_kills} kills")
+    assert num_kills >= 20
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_ends_with_its_status(tmp_path, straight, signum):
+    process = start("experiments.run", tmp_path)
+    metrics = tmp_path / "metrics.jsonl"
+    while not (metrics.exists() and metrics.stat().st_size) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signum)
+    _, errors = process.communicate()
+    assert process.returncode == 128 + signum, errors
+    last_line = errors.strip().splitlines()[-1]
+    assert last_line == f"stopped by {signum.name}; the same command goes on from here"
+    assert "Traceback" not in errors
+    finish(tmp_path)
+    assert_same_run(tmp_path, straight)
+
+
+class StopAfter(StopRequest):
+    """As if the process were asked to stop when it has looked so many times."""
+
+    def __init__(self, num_looks: int) -> None:
+        self._looks_left = num_looks
+
+    @property
+    def signum(self) -> int | None:
+        self._looks_left -= 1
+        return signal.SIGTERM if self._looks_left < 0 else None
+
+
+def test_stopped_after_any_step_a_run_goes_on_bit_for_bit(tmp_path, monkeypatch):
+    """It looks after every step, and is stopped several times within an epoch."""
+    config = tiny_config(training__epochs_per_cycle=0, training__steps_per_cycle=30, rewind__step=7)
+    straight = run_quietly(config, tmp_path / "straight")
+    monkeypatch.setattr(loop, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    stopped, reached = tmp_path / "stopped", []
+    for num_looks in (3, 9, 5, 12, 1, 8):
+        with prepared(config, stopped) as experiment, pytest.raises(Stopped):
+            loop.run_seeds(experiment, stopped, Console(quiet=True), StopAfter(num_looks))
+        reached.append(max(int(path.name) for path in checkpoint_steps(stopped)))
+    assert len({step % experiment.steps_per_epoch for step in reached}) > 2
+    run_quietly(config, stopped)
+    assert without_times(stopped) == without_times(straight)
+    assert_identical(final_states(stopped, config), final_states(straight, config))
+
+
+def checkpoint_steps(workdir: Path) -> list[Path]:
+    return [
+        path for path in (workdir / "checkpoints/seed_0/states").iterdir() if path.name.isdigit()
+    ]
+
+
+def test_a_second_process_is_refused_and_a_killed_one_leaves_no_lock(tmp_path):
+    config = tiny_config()
+    with prepared(config, tmp_path):
+        process = start("experiments.run", tmp_path)
+        _, errors = process.communicate()
+    assert process.returncode == 2
+    assert errors == (
+        f"error: workdir: {tmp_path} is in use by process {os.getpid()}; "
+        "allowed: one process at a time\n"
+    )
+    run_quietly(config, tmp_path)
