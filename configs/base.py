@@ -98,6 +98,11 @@ def base_config() -> ConfigDict:
     config.schedule.drop_steps = ()
     config.schedule.drop_factor = 0.1
 
+    config.checkpoints = ConfigDict()
+    # How many of the newest states are kept, at least 1, beside the one at the end of each cycle.
+    # May be changed from one session of a run to the next.
+    config.checkpoints.keep = 2
+
     config.training = ConfigDict()
     # Length of a cycle: one of the two is above 0, and settles the unit of all durations.
     config.training.epochs_per_cycle = 10

@@ -21,6 +21,7 @@ from experiments.flags import exit_on_bad_input, parse_flags
 def main(argv: list[str]) -> None:
     values = parse_flags(argv)
     # Only now, so that wrong flags are answered at once.
+    from silo_jax.checkpoint import DamagedCheckpointError
     from silo_jax.reporting import read_run, results_table, write_report
     from silo_jax.training.interrupts import Stopped, StopRequest
     from silo_jax.training.loop import run_seeds
@@ -37,8 +38,8 @@ def main(argv: list[str]) -> None:
         except Stopped as stopped:
             print(f"{stopped}; the same command goes on from here", file=sys.stderr)
             sys.exit(128 + stopped.signum)
-        except OSError as error:
-            sys.exit(f"error: {error}; what was written before is kept, the same command goes on")
+        except (OSError, DamagedCheckpointError) as error:
+            sys.exit(f"error: {' '.join(str(error).split())}; what was written before is kept")
     console.print(results_table(read_run(workdir)))
     console.print(f"report: {report}", highlight=False, soft_wrap=True)
     for one in diverged:

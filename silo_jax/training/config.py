@@ -113,6 +113,7 @@ _RULES: dict[str, _Rule] = {
         "ascending integers of at least 0",
     ),
     "schedule.drop_factor": _SHARE,
+    "checkpoints.keep": _COUNT,
     "training.epochs_per_cycle": _FROM_0,
     "training.steps_per_cycle": _FROM_0,
     "training.batch_size": _COUNT,

@@ -67,6 +67,7 @@ def run_seeds(
             checkpoints = Checkpoints(
                 (workdir / "checkpoints" / f"seed_{seed}").absolute(),
                 steps_per_cycle=experiment.lengths.steps_per_cycle,
+                keep=experiment.config.checkpoints.keep,
             )
             with closing(checkpoints):
                 if checkpoints.latest_step() == experiment.num_steps or results.diverged(seed):
@@ -180,12 +181,12 @@ class SeedRun:
     def _resume(self) -> TrainState:
         experiment = self._experiment
         state = experiment.create_state(self._seed)
-        step = self._checkpoints.latest_step()
-        if step is not None:
+        if self._checkpoints.latest_step() is not None:
             state = self._checkpoints.restore(state)
-        cycle, epoch, _ = experiment.position(step or 0)
+        step = int(state.step)
+        cycle, epoch, _ = experiment.position(step)
         self._progress.skip(cycle * experiment.epochs_per_cycle + epoch)
-        self._results.drop_after(self._seed, step or 0)
+        self._results.drop_after(self._seed, step)
         return state
 
     def _next_cycle(self, state: TrainState) -> TrainState:
