@@ -163,9 +163,9 @@ def test_cycles_without_any_weight_are_refused(tmp_path):
 def test_compiling_is_not_in_the_time_of_an_epoch(tmp_path, monkeypatch):
     compile_programs = loop.Programs.__init__
 
-    def slowly(self, experiment):
+    def slowly(self, *arguments):
         time.sleep(5)
-        compile_programs(self, experiment)
+        compile_programs(self, *arguments)
 
     monkeypatch.setattr(loop.Programs, "__init__", slowly)
     run_quietly(tiny_config(), tmp_path)
@@ -185,7 +185,7 @@ def test_a_run_without_a_sound_config_is_not_taken_up(tmp_path, content):
 
 def test_a_directory_in_which_nothing_was_computed_takes_another_config(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "Programs", lambda _: 1 / 0)
+        patch.setattr(loop, "Programs", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run_quietly(tiny_config(), tmp_path)
     run_quietly(tiny_config(pruning__num_cycles=1), tmp_path)
