@@ -115,5 +115,10 @@ def base_config() -> ConfigDict:
     config.training.momentum = 0.9
     config.training.nesterov = False
     config.training.weight_decay = 0.0
+    # How often a cycle whose loss is not finite any more goes back to the end of its last sound
+    # epoch, and on from there with its max_lr multiplied by the factor, in (0, 1). With 0, or after
+    # so many times, the seed is given up. diverged.csv tells of both.
+    config.training.divergence_retries = 0
+    config.training.divergence_factor = 0.5
 
     return config

@@ -13,7 +13,7 @@ from silo_jax.checks import require_choice
 
 _OVERRIDE = re.compile(r"--?config\.(?P<field>[^=]*)(?P<value>=.*)?", re.DOTALL)
 
-_ARGUMENTS = ("--config", "--config.FIELD", "--workdir")
+_ARGUMENTS = ("--config", "--config.FIELD", "--workdir", "--fork")
 _PARSERS: dict[type, tuple[Any, str]] = {
     bool: (flags.BooleanParser(), "true or false"),
     int: (flags.IntegerParser(), "an integer"),
@@ -22,10 +22,13 @@ _PARSERS: dict[type, tuple[Any, str]] = {
 
 
 def parse_flags(argv: list[str]) -> dict[str, Any]:
-    """``--config`` with its overrides, and ``--workdir``."""
+    """``--config`` with its overrides, ``--workdir``, and ``--fork``, which may be None."""
     with exit_on_bad_input():
         if "--help" in argv:
-            print("usage: python -m experiments.run --config=FILE --workdir=DIR [--config.FIELD=…]")
+            print(
+                "usage: python -m experiments.run --config=FILE --workdir=DIR "
+                "[--config.FIELD=VALUE …] [--fork=DIR]"
+            )
             sys.exit(0)
         _check_names(argv[1:])
         overrides = [match for arg in argv if (match := _OVERRIDE.fullmatch(arg))]
@@ -51,13 +54,17 @@ def _parse(argv: list[str]) -> dict[str, Any]:
         "config", help_string="config file", flag_values=values, sys_argv=argv
     )
     flags.DEFINE_string("workdir", None, "directory of the run", flag_values=values)
+    flags.DEFINE_string("fork", None, "directory of another run", flag_values=values)
     surplus = _fill(values, argv)[1:]
     if surplus:
         require_choice("argument", surplus[0], _ARGUMENTS)
     for name in ("config", "workdir"):
         if not values[name].value:
             raise ValueError(f"--{name}: missing; allowed: --{name}=PATH")
-    return {"config": _loaded(values["config"]), "workdir": values["workdir"].value}
+    if values["fork"].value == "":
+        raise ValueError("--fork: missing; allowed: --fork=PATH")
+    paths = {name: values[name].value for name in ("workdir", "fork")}
+    return {"config": _loaded(values["config"]), **paths}
 
 
 def _fill(values: flags.FlagValues, argv: list[str]) -> list[str]:

@@ -3,12 +3,13 @@
     python -m experiments.run --config=configs/quickstart.py --workdir=runs/quickstart
 
 Any field is changed by ``--config.FIELD=VALUE``. The same command on the same directory goes on
-where it was stopped. Exit status: 0 when the run is complete; 1 when it failed, or a seed diverged;
-2 when the input is wrong; 130 or 143 when it was stopped by SIGINT (Ctrl-C) or SIGTERM, with its
-state saved.
+where it was stopped. With another config, ``--workdir=NEW --fork=OLD`` takes the cycles that every
+seed has finished in OLD over into a new directory, and goes on from there.
+
+Exit status: 0 when the run is complete; 1 when it failed, or a seed diverged; 2 when the input is
+wrong; 130 or 143 when it was stopped by SIGINT (Ctrl-C) or SIGTERM, with its state saved.
 """
 
-import logging
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,13 +17,14 @@ from pathlib import Path
 from rich.console import Console
 
 from experiments.flags import exit_on_bad_input, parse_flags
+from experiments.messages import keep_to_one_line
 
 
 def main(argv: list[str]) -> None:
     values = parse_flags(argv)
     # Only now, so that wrong flags are answered at once.
     from silo_jax.checkpoint import DamagedCheckpointError
-    from silo_jax.reporting import read_run, results_table, write_report
+    from silo_jax.reporting import has_results, read_run, results_table, write_report
     from silo_jax.training.interrupts import Stopped, StopRequest
     from silo_jax.training.loop import run_seeds
     from silo_jax.training.run import prepared
@@ -30,27 +32,29 @@ def main(argv: list[str]) -> None:
     workdir, console = Path(values["workdir"]), Console()
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest().listening())
-        with exit_on_bad_input():
-            experiment = stack.enter_context(prepared(values["config"], workdir))
         try:
-            diverged = run_seeds(experiment, workdir, Console(stderr=True), stop)
-            report = write_report(workdir)
+            with exit_on_bad_input():
+                run = prepared(values["config"], workdir, source=values["fork"])
+                experiment = stack.enter_context(run)
+            given_up = run_seeds(experiment, workdir, Console(stderr=True), stop)
+            report = write_report(workdir) if has_results(workdir) else None
         except Stopped as stopped:
             print(f"{stopped}; the same command goes on from here", file=sys.stderr)
             sys.exit(128 + stopped.signum)
         except (OSError, DamagedCheckpointError) as error:
             sys.exit(f"error: {' '.join(str(error).split())}; what was written before is kept")
-    console.print(results_table(read_run(workdir)))
-    console.print(f"report: {report}", highlight=False, soft_wrap=True)
-    for one in diverged:
+    if report is not None:
+        console.print(results_table(read_run(workdir)))
+        console.print(f"report: {report}", highlight=False, soft_wrap=True)
+    for one in given_up:
         print(
             f"seed {one.seed} diverged at step {one.step} (cycle {one.cycle}, lr {one.lr:.4g}, "
             f"last finite loss {one.last_finite_loss:.4g})",
             file=sys.stderr,
         )
-    sys.exit(1 if diverged else 0)
+    sys.exit(1 if given_up else 0)
 
 
 if __name__ == "__main__":
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    keep_to_one_line()
     main(sys.argv)

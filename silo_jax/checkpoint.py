@@ -7,10 +7,10 @@ read only after its files agree with their checksums, and its leaves with those 
 
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
@@ -36,10 +36,14 @@ class Checkpoints:
     holds what was found damaged when an older state could be used in its stead.
     """
 
-    def __init__(self, directory: Path, *, steps_per_cycle: int, keep: int = 2) -> None:
+    def __init__(
+        self, directory: Path, *, steps_per_cycle: int, steps_per_epoch: int = 1, keep: int = 2
+    ) -> None:
         """Args:
         directory: absolute path; made when it is not there.
         steps_per_cycle: states at multiples of it are kept for good.
+        steps_per_epoch: epochs end at multiples of it after a cycle's start, and with the cycle;
+          the newest state at the end of an epoch is kept, too.
         keep: how many of the newest states are kept; with 1 there is none to fall back on but
           the ends of cycles.
 
@@ -49,10 +53,9 @@ class Checkpoints:
         """
         require_int("keep", keep, minimum=1)
         self._directory = directory
+        self._kept = _Kept(keep, steps_per_cycle, steps_per_epoch)
         with self._writing():
-            self._states = _manager(
-                directory / "states", max_to_keep=keep, keep_period=steps_per_cycle
-            )
+            self._states = _manager(directory / "states", preservation_policy=self._kept)
             self._rewind = _manager(directory / "rewind")
 
     def save(self, state: TrainState) -> None:
@@ -101,6 +104,16 @@ class Checkpoints:
         others = f"; nor is any of the {len(older)} older ones sound" if older else ""
         raise DamagedCheckpointError(f"{newest}{others}") from newest
 
+    def drop_after_epoch(self) -> None:
+        """Drops the states past the newest one at the end of an epoch, and rewind points there."""
+        end = max(filter(self._kept.ends_epoch, self._states.all_steps()), default=0)
+        with self._writing():
+            self._states.wait_until_finished()
+            for manager in (self._states, self._rewind):
+                for step in manager.all_steps():
+                    if step > end:
+                        manager.delete(step)
+
     def save_rewind_point(self, state: TrainState) -> None:
         """Saves weights and BatchNorm statistics as the rewind point, and waits until it is there.
 
@@ -109,11 +122,14 @@ class Checkpoints:
         Raises:
           OSError: one line; it could not be written.
         """
-        if self._rewind.latest_step() is None:
+        if not self.has_rewind_point():
             point = RewindPoint(state.params, state.batch_stats)
             with self._writing():
                 _save(self._rewind, state.step, point._asdict())
                 self._rewind.wait_until_finished()
+
+    def has_rewind_point(self) -> bool:
+        return self._rewind.latest_step() is not None
 
     def restore_rewind_point(self, like: TrainState) -> RewindPoint:
         """The rewind point, placed as ``like`` is.
@@ -151,6 +167,26 @@ class Checkpoints:
         except Exception as error:
             cause = (str(error).splitlines() or [type(error).__name__])[0]
             raise OSError(f"{self._directory}: checkpoints cannot be written: {cause}") from error
+
+
+class _Kept(NamedTuple):
+    """Which states are not collected, as orbax asks for it."""
+
+    newest: int
+    steps_per_cycle: int
+    steps_per_epoch: int
+
+    def ends_cycle(self, step: int) -> bool:
+        return step % self.steps_per_cycle == 0
+
+    def ends_epoch(self, step: int) -> bool:
+        return step % self.steps_per_cycle % self.steps_per_epoch == 0
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        newest = sorted(steps)[-self.newest :]
+        last_epoch = max(filter(self.ends_epoch, steps), default=None)
+        return [s in newest or s == last_epoch or self.ends_cycle(s) for s in steps]
 
 
 class _ChecksummedHandler(ocp.StandardCheckpointHandler):

@@ -57,7 +57,7 @@ def half_a_file(original: Callable, path: Path, text: str) -> None:
 PHASES = {
     "training": (loop.Programs, "train", before),
     "evaluation": (loop.Programs, "evaluate", before),
-    "metrics line": (results, "_append", half_a_line),
+    "metrics line": (results, "append_text", half_a_line),
     "result file": (results, "write_atomically", half_a_file),
     "checkpoint": (Checkpoints, "save", after),  # orbax is still writing it
     "checkpoints closing": (Checkpoints, "close", before),

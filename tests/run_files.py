@@ -1,10 +1,12 @@
-"""What a run has left in its directory, for comparing two runs."""
+"""What a run has left in its directory, for comparing two runs, and how one is stopped."""
 
 import csv
 import json
+import signal
 
 from silo_jax.checkpoint import Checkpoints
 from silo_jax.training.experiment import load_experiment
+from silo_jax.training.interrupts import StopRequest
 
 
 def rows_of(path) -> list[dict[str, str]]:
@@ -34,3 +36,15 @@ def final_states(workdir, config) -> list:
         states.extend(checkpoints.restore(like, step) for step in steps)
         checkpoints.close()
     return states
+
+
+class StopAfter(StopRequest):
+    """As if the process were asked to stop when it has looked so many times."""
+
+    def __init__(self, num_looks: int) -> None:
+        self._looks_left = num_looks
+
+    @property
+    def signum(self) -> int | None:
+        self._looks_left -= 1
+        return signal.SIGTERM if self._looks_left < 0 else None

@@ -64,6 +64,30 @@ def test_a_run_ends_with_a_table_and_a_report_and_is_not_repeated(tmp_path):
 QUICK = "--config=configs/quickstart.py"
 
 
+def test_a_run_in_which_every_seed_diverges_says_so(tmp_path):
+    huge = "--config.schedule.lower=1e30"
+    done = experiment(QUICK, *SMALL, huge, "--config.schedule.upper=1e30", f"--workdir={tmp_path}")
+    assert (done.returncode, done.stdout) == (1, "")
+    *_, first, second = done.stderr.splitlines()
+    assert first.startswith("seed 0 diverged at step ")
+    assert second.startswith("seed 1 diverged at step ")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_fork_from_the_command_line(tmp_path):
+    old, new = f"{tmp_path / 'old'}", f"--workdir={tmp_path / 'new'}"
+    assert experiment(QUICK, *SMALL, f"--workdir={old}").returncode == 0
+    three = (QUICK, SMALL[1], "--config.pruning.num_cycles=3", "--config.schedule.upper=0.2")
+    refused = experiment(*three, f"--workdir={old}")
+    assert refused.returncode == 2
+    assert f"with --fork={old}" in refused.stderr
+    done = experiment(*three, f"--fork={old}", new)
+    assert done.returncode == 0, done.stderr
+    assert "cycle 1/2" not in done.stderr
+    assert done.stderr.count("cycle 2/2") == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -83,6 +107,8 @@ QUICK = "--config=configs/quickstart.py"
         ((QUICK, "--config.seeds=0", "--config.seeds=1"), ("--config.seeds", "twice")),
         (("--config=configs/base.py",), ("configs/base.py", "get_config()")),
         ((QUICK, "--wrkdir=x"), ("wrkdir",)),
+        ((QUICK, "--fork="), ("--fork: missing", "--fork=PATH")),
+        ((QUICK, "--fork=nowhere"), ("--fork: nowhere", "the directory of a run")),
     ],
 )
 def test_bad_input_is_one_line_with_status_2_and_leaves_nothing(tmp_path, arguments, said):

@@ -6,14 +6,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 
 from silo_jax import cycle_schedule
 from silo_jax.checkpoint import Checkpoints
+from silo_jax.rewinding import finetune
+from silo_jax.training import loop, programs
 from silo_jax.training.experiment import Experiment, load_experiment
+from silo_jax.training.interrupts import Stopped
 from silo_jax.training.results import Results
+from silo_jax.training.run import prepared
 from silo_jax.training.step import train_epoch, train_step
-from tests.run_files import rows_of
-from tests.tiny import run_quietly, tiny_config, tiny_data, tiny_recipe, tiny_state
+from tests.run_files import StopAfter, final_states, rows_of, without_times
+from tests.tiny import (
+    assert_identical,
+    run_quietly,
+    tiny_config,
+    tiny_data,
+    tiny_recipe,
+    tiny_state,
+)
 
 
 def test_no_step_is_taken_after_a_loss_that_is_not_finite():
@@ -45,7 +57,7 @@ def test_a_cycle_that_diverges_is_marked_and_what_was_reached_is_kept(tmp_path):
     run_quietly(config, tmp_path)
     experiment = load_experiment(config)
     per_cycle = experiment.lengths.steps_per_cycle
-    told = Results(tmp_path).diverged(0)
+    told = Results(tmp_path).given_up(0)
     assert (told.seed, told.cycle, told.last_sound_step) == (0, 1, per_cycle)
     assert per_cycle < told.step < per_cycle + experiment.steps_per_epoch
     schedule = cycle_schedule(experiment.recipe.shape, peaks, per_cycle)
@@ -88,6 +100,104 @@ def test_weights_that_are_not_finite_after_the_last_step_are_a_divergence(tmp_pa
         training__weight_decay=1e30,
     )
     run_quietly(config, tmp_path)
-    told = Results(tmp_path).diverged(0)
+    told = Results(tmp_path).given_up(0)
     assert (told.cycle, told.step, told.last_sound_step) == (0, 1, 0)
     assert math.isfinite(told.last_finite_loss)
+
+
+def retrying(peaks, factor=1e-26, **fields):
+    return tiny_config(
+        pruning__num_cycles=len(peaks),
+        schedule__name="list",
+        schedule__peaks=peaks,
+        schedule__shape="constant",
+        training__divergence_retries=1,
+        training__divergence_factor=factor,
+        **fields,
+    )
+
+
+def lowered(workdir) -> float:
+    """max_lr with which the only cycle that diverged went on."""
+    (told,) = rows_of(workdir / "diverged.csv")
+    return float(np.float32(told["next_max_lr"]))
+
+
+@pytest.mark.parametrize("policy", ["weights", "finetune"])
+def test_a_cycle_goes_back_and_on_as_if_max_lr_had_been_lower(tmp_path, policy):
+    config = retrying((0.1, 1e25, 0.1), rewind__policy=policy)
+    if policy == "finetune":  # its peak is the last learning rate of the cycle before
+        config.schedule.peaks = (1e25, 0.1, 0.1)
+    run_quietly(config, tmp_path / "diverged")
+    (told,) = Results(tmp_path / "diverged").divergences(0)
+    cycle = config.schedule.peaks.index(1e25)
+    assert (told.cycle, told.ended, told.max_lr) == (cycle, False, np.float32(1e25))
+    assert told.next_max_lr == pytest.approx(0.1)
+
+    peaks = list(config.schedule.peaks)
+    peaks[cycle] = lowered(tmp_path / "diverged")
+    calm = retrying(tuple(peaks), rewind__policy=policy)
+    run_quietly(calm, tmp_path / "calm")
+    assert_same_but_config(tmp_path, calm)
+
+
+def assert_same_but_config(folder, calm) -> None:
+    diverged, straight = folder / "diverged", folder / "calm"
+    assert without_times(diverged)["tables"] == without_times(straight)["tables"]
+    for one, other in zip(final_states(diverged, calm), final_states(straight, calm), strict=True):
+        assert_identical(one.replace(peaks=0), other.replace(peaks=0))
+
+
+def test_a_finetuned_cycle_that_diverges_goes_on_at_a_lower_lr(tmp_path, monkeypatch):
+    def huge(state, last_lr, *args, **kwargs):
+        return finetune(state, 1e25, *args, **kwargs)
+
+    monkeypatch.setattr(programs, "finetune", huge)
+    run_quietly(retrying((0.1, 0.1), rewind__policy="finetune"), tmp_path)
+    (told,) = Results(tmp_path).divergences(0)
+    (_, row) = rows_of(tmp_path / "cycles.csv")
+    assert (told.cycle, float(row["max_lr"])) == (1, pytest.approx(0.1))
+
+
+def test_a_rewind_point_that_lies_in_what_is_taken_back_is_taken_anew(tmp_path):
+    fields = {"training__epochs_per_cycle": 0, "training__steps_per_cycle": 30, "rewind__step": 1}
+    run_quietly(retrying((1e15, 0.1), 1e-16, **fields), tmp_path / "diverged")
+    calm = retrying((lowered(tmp_path / "diverged"), 0.1), **fields)
+    run_quietly(calm, tmp_path / "calm")
+    assert_same_but_config(tmp_path, calm)
+
+
+def test_a_run_that_is_stopped_before_it_diverges_goes_back_as_far(tmp_path, monkeypatch):
+    """The states that the stops leave in the middle of the epoch are not what it goes back to."""
+    config = retrying((0.1, 1e10), 1e-11, checkpoints__keep=1)
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    run_quietly(config, straight)
+    (told,) = Results(straight).divergences(0)
+    assert told.step > told.last_sound_step + 2
+    monkeypatch.setattr(programs, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    epochs_before = config.training.epochs_per_cycle
+    for num_looks in (told.last_sound_step + epochs_before + 1, 1):  # one a step, one an epoch
+        with prepared(config, stopped) as experiment, pytest.raises(Stopped):
+            loop.run_seeds(experiment, stopped, Console(quiet=True), StopAfter(num_looks))
+    steps = {int(p.name) for p in (stopped / "checkpoints/seed_0/states").glob("[0-9]*")}
+    assert steps == {told.last_sound_step, told.last_sound_step + 2}
+    monkeypatch.undo()
+    run_quietly(config, stopped)
+    assert rows_of(stopped / "diverged.csv") == rows_of(straight / "diverged.csv")
+    assert without_times(stopped) == without_times(straight)
+    assert_identical(final_states(stopped, config), final_states(straight, config))
+
+
+def test_a_seed_is_given_up_after_its_retries(tmp_path):
+    config = tiny_config(
+        schedule__name="constant",
+        schedule__upper=1e30,
+        training__divergence_retries=2,
+        training__divergence_factor=0.1,
+    )
+    run_quietly(config, tmp_path)
+    told = Results(tmp_path).divergences(0)
+    assert [one.max_lr for one in told] == pytest.approx([1e30, 1e29, 1e28], rel=1e-5)
+    assert [one.ended for one in told] == [False, False, True]
+    given_up = Results(tmp_path).given_up(0)
+    assert (given_up.step, given_up.max_lr) == (told[-1].step, told[-1].max_lr)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from silo_jax.reporting import page, read_run, results_table, write_report
+from silo_jax.reporting import has_results, read_run, results_table, write_report
 from silo_jax.reporting.summary import headline, notes
 from tests.reporting_run import (
     CYCLES,
@@ -168,6 +169,30 @@ def test_seed_without_any_cycle_is_told(tmp_path: Path) -> None:
     ]
 
 
+def test_seeds_that_diverged_are_told(tmp_path: Path) -> None:
+    write_run(tmp_path, {0: CYCLES, 1: 2, 2: CYCLES})
+    row = {"seed": 0, "cycle": 3, "step": 95, "max_lr": 0.4, "lr": 0.3, "last_finite_loss": 2.5}
+    gone_on = row | {"last_sound_step": 90, "next_max_lr": 0.2}
+    given_up = row | {"seed": 1, "cycle": 2, "last_sound_step": 60, "next_max_lr": math.nan}
+    write_csv(tmp_path, "diverged", [given_up, gone_on])
+    _, *told = notes(read_run(tmp_path))
+    assert told == [
+        "Seed 0 diverged in cycle 3 at step 95, with max_lr 0.4 and 2.5 as its last finite loss; "
+        "it went back to step 90 and on with max_lr 0.2.",
+        "Seed 1 diverged in cycle 2 at step 95, with max_lr 0.4 and 2.5 as its last finite loss; "
+        "it was given up there.",
+    ]
+    assert all(note in write_report(tmp_path).read_text() for note in told)
+
+
+def test_there_are_results_once_a_cycle_is_finished(tmp_path: Path) -> None:
+    assert not has_results(tmp_path)
+    (tmp_path / "cycles.csv").write_text("cycle,seed\n")
+    assert not has_results(tmp_path)
+    write_run(tmp_path, {0: 1})
+    assert has_results(tmp_path)
+
+
 def test_finished_run_has_no_notes(workdir: Path) -> None:
     assert notes(read_run(workdir)) == []
     assert 'class="note"' not in write_report(workdir).read_text("utf-8")
@@ -186,20 +211,22 @@ def test_report_is_made_anew_and_the_same_for_the_same_results(workdir: Path) ->
     assert {file.name for file in workdir.iterdir()} == {*FILES, "figures", "report.html"}
 
 
-def test_interrupted_write_leaves_the_old_report(
+def test_a_report_that_cannot_be_written_leaves_the_old_one(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = write_report(workdir).read_bytes()
     write_run(workdir, {0: 5, 1: 5, 2: 1})
+    replace = os.replace
 
     def fail(source: Path, target: Path) -> None:
-        assert Path(source).read_bytes() != old
-        assert Path(target).read_bytes() == old
-        raise OSError("disk gone")
+        if target.suffix != ".html":
+            return replace(source, target)
+        assert source.read_bytes() != old
+        raise OSError(28, "disk full")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", fail)
-        with pytest.raises(OSError, match="disk gone"):
-            page._replace(workdir / "report.html", b"new")
+        with pytest.raises(OSError, match=r"disk full: '.*report\.html'"):
+            write_report(workdir)
     assert (workdir / "report.html").read_bytes() == old
     assert {file.name for file in workdir.iterdir()} == {*FILES, "figures", "report.html"}

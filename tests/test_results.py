@@ -2,12 +2,11 @@
 
 import csv
 import json
-import os
 
 import pytest
 
 from silo_jax.training import results
-from silo_jax.training.results import CYCLE_COLUMNS, LAYER_COLUMNS, Results, write_atomically
+from silo_jax.training.results import CYCLE_COLUMNS, LAYER_COLUMNS, Results
 
 
 def fill(workdir) -> Results:
@@ -63,19 +62,6 @@ def test_opening_again_keeps_what_is_there(tmp_path):
     before = left(tmp_path)
     Results(tmp_path)
     assert left(tmp_path) == before
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    write_atomically(path, "old")
-
-    def fail(_):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, "new")
-    assert path.read_text() == "old"
 
 
 def test_the_environment_names_versions_and_device():

@@ -3,55 +3,19 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from silo_jax.training import loop
-from silo_jax.training.interrupts import Stopped, StopRequest
+from silo_jax.training import loop, programs
+from silo_jax.training.interrupts import Stopped
 from silo_jax.training.run import prepared
 from tests.killed_run import PHASES
-from tests.mlp_config import get_config
-from tests.run_files import final_states, without_times
+from tests.run_files import StopAfter, final_states, without_times
+from tests.run_process import assert_same_run, finish, start
 from tests.tiny import assert_identical, run_quietly, tiny_config
-
-ROOT = Path(__file__).parents[1]
-
-
-def start(module: str, workdir: Path, *arguments: str) -> subprocess.Popen:
-    flags = [f"--config={ROOT / 'tests/mlp_config.py'}", f"--workdir={workdir}"]
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments, *flags],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finish(workdir: Path) -> None:
-    process = start("experiments.run", workdir)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
-
-
-def assert_same_run(workdir: Path, straight: Path) -> None:
-    config = get_config()
-    assert without_times(workdir) == without_times(straight)
-    assert_identical(final_states(workdir, config), final_states(straight, config))
-    assert (workdir / "report.html").exists()
-    assert not [path.name for path in workdir.iterdir() if path.name.startswith(".metrics")]
-
-
-@pytest.fixture(scope="session")
-def straight(tmp_path_factory) -> Path:
-    workdir = tmp_path_factory.mktemp("straight")
-    finish(workdir)
-    return workdir
 
 
 def killed(workdir: Path, phase: str, count: int) -> bool:
@@ -112,23 +76,11 @@ def test_a_signal_saves_and_ends_with_its_status(tmp_path, straight, signum):
     assert_same_run(tmp_path, straight)
 
 
-class StopAfter(StopRequest):
-    """As if the process were asked to stop when it has looked so many times."""
-
-    def __init__(self, num_looks: int) -> None:
-        self._looks_left = num_looks
-
-    @property
-    def signum(self) -> int | None:
-        self._looks_left -= 1
-        return signal.SIGTERM if self._looks_left < 0 else None
-
-
 def test_stopped_after_any_step_a_run_goes_on_bit_for_bit(tmp_path, monkeypatch):
     """It looks after every step, and is stopped several times within an epoch."""
     config = tiny_config(training__epochs_per_cycle=0, training__steps_per_cycle=30, rewind__step=7)
     straight = run_quietly(config, tmp_path / "straight")
-    monkeypatch.setattr(loop, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(programs, "_SECONDS_BETWEEN_LOOKS", 0.0)
     stopped, reached = tmp_path / "stopped", []
     for num_looks in (3, 9, 5, 12, 1, 8):
         with prepared(config, stopped) as experiment, pytest.raises(Stopped):

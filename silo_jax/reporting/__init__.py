@@ -4,7 +4,7 @@ The package reads files only: a report can be made on any machine, without JAX o
 """
 
 from silo_jax.reporting.page import write_report
-from silo_jax.reporting.results import RunResults, read_run
+from silo_jax.reporting.results import RunResults, has_results, read_run
 from silo_jax.reporting.table import results_table
 
-__all__ = ["RunResults", "read_run", "results_table", "write_report"]
+__all__ = ["RunResults", "has_results", "read_run", "results_table", "write_report"]

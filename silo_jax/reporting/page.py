@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from os import PathLike
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 import jinja2
 from matplotlib.figure import Figure
 
+from silo_jax.files import write_atomically
 from silo_jax.reporting import figures, summary
 from silo_jax.reporting.aggregate import format_percent, over_seeds
 from silo_jax.reporting.results import RunResults, read_run
@@ -67,11 +67,11 @@ def write_report(workdir: str | PathLike[str]) -> Path:
     shown = []
     for section in _SECTIONS:
         png = figures.render_png(section.draw, run)
-        _replace(folder / f"{section.name}.png", png)
+        write_atomically(folder / f"{section.name}.png", png)
         data = "data:image/png;base64," + base64.b64encode(png).decode("ascii")
         shown.append({"title": section.title, "caption": section.caption(run), "data": data})
     page = run.workdir / "report.html"
-    _replace(page, _render(run, shown).encode("utf-8"))
+    write_atomically(page, _render(run, shown))
     return page
 
 
@@ -115,13 +115,3 @@ def _dotted(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         else:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             yield f"{prefix}{key}", text
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader meets the old content or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -26,6 +26,10 @@ _CYCLES = {
 }
 _LAYERS = {"cycle": int, "seed": int, "layer": str, "size": int, "kept": int, "density": float}
 _SCHEDULE = {"step": int, "lr": float}
+_DIVERGED = {
+    **dict.fromkeys(("seed", "cycle", "step", "last_sound_step"), int),
+    **dict.fromkeys(("max_lr", "last_finite_loss", "next_max_lr"), float),
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class RunResults:
         cycles: One row a cycle and seed.
         layers: One row a cycle, seed and layer.
         schedule: Learning rate by step, sampled over the whole run.
+        diverged: One row each time a seed's loss was not finite; ``next_max_lr`` is NaN where the
+            seed was given up.
     """
 
     workdir: Path
@@ -52,6 +58,7 @@ class RunResults:
     cycles: Columns
     layers: Columns
     schedule: Columns
+    diverged: Columns
 
     @property
     def title(self) -> str:
@@ -84,6 +91,12 @@ class RunResults:
         return all(done == self.num_cycles for done in self.cycles_done.values())
 
 
+def has_results(workdir: str | PathLike[str]) -> bool:
+    """Whether a run has finished a cycle, so that there is something to report."""
+    path = Path(workdir) / "cycles.csv"
+    return path.exists() and len(_read_text(path).splitlines()) > 1
+
+
 def read_run(workdir: str | PathLike[str]) -> RunResults:
     """Reads and checks the result files of a run, finished or not.
 
@@ -106,6 +119,7 @@ def read_run(workdir: str | PathLike[str]) -> RunResults:
         cycles=_read_csv(folder / "cycles.csv", _CYCLES, key=("cycle", "seed")),
         layers=_read_csv(folder / "layers.csv", _LAYERS, key=("cycle", "seed", "layer")),
         schedule=_read_csv(folder / "schedule.csv", _SCHEDULE, key=("step",)),
+        diverged=_read_diverged(folder / "diverged.csv"),
     )
     _check_range(folder / "metrics.jsonl", run.metrics, run)
     _check_range(folder / "cycles.csv", run.cycles, run)
@@ -113,6 +127,12 @@ def read_run(workdir: str | PathLike[str]) -> RunResults:
     if not np.all((run.cycles["density"] > 0) & (run.cycles["density"] <= 1)):
         raise ValueError(f"{folder / 'cycles.csv'}: a density outside (0, 1]")
     return run
+
+
+def _read_diverged(path: Path) -> Columns:
+    if not path.exists():
+        return {name: np.array([], kind) for name, kind in _DIVERGED.items()}
+    return _read_csv(path, _DIVERGED, key=("seed", "cycle", "step", "max_lr"))
 
 
 def _read_config(path: Path) -> Mapping[str, Any]:

@@ -46,7 +46,7 @@ def notes(run: RunResults) -> list[str]:
         run: Results to look at.
 
     Returns:
-        A sentence each for an unfinished run and for numbers that are not finite.
+        A sentence each for an unfinished run, seeds that diverged, and numbers not finite.
     """
     found = []
     if not run.finished:
@@ -58,12 +58,31 @@ def notes(run: RunResults) -> list[str]:
         found.append(
             f"Unfinished run: {', '.join(behind)}; results are over the seeds that are there."
         )
+    found += _divergences(run)
     for file, table in (("metrics.jsonl", run.metrics), ("cycles.csv", run.cycles)):
         gaps = {name: int(np.isnan(column.astype(float)).sum()) for name, column in table.items()}
         told = [f"{name} in {count} of {len(table[name])}" for name, count in gaps.items() if count]
         if told:
             found.append(f"Not finite, shown as gaps: {', '.join(told)} rows of {file}.")
     return found
+
+
+def _divergences(run: RunResults) -> list[str]:
+    rows = [
+        dict(zip(run.diverged, row, strict=True))
+        for row in zip(*run.diverged.values(), strict=True)
+    ]
+    return [
+        f"Seed {row['seed']} diverged in cycle {row['cycle']} at step {row['step']}, with max_lr "
+        f"{row['max_lr']:.4g} and {row['last_finite_loss']:.4g} as its last finite loss; "
+        + (
+            "it was given up there."
+            if np.isnan(row["next_max_lr"])
+            else f"it went back to step {row['last_sound_step']} and on with max_lr "
+            f"{row['next_max_lr']:.4g}."
+        )
+        for row in rows
+    ]
 
 
 def results_caption(run: RunResults) -> str:

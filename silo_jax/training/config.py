@@ -122,6 +122,8 @@ _RULES: dict[str, _Rule] = {
     "training.momentum": (lambda v: _is_number(v) and 0 <= v < 1, "a number from 0 to below 1"),
     "training.nesterov": _FLAG,
     "training.weight_decay": _NOT_NEGATIVE,
+    "training.divergence_retries": _FROM_0,
+    "training.divergence_factor": _INSIDE,
 }
 
 

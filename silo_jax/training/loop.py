@@ -1,23 +1,21 @@
 """The loop over seeds, cycles and epochs: train, evaluate, prune, checkpoint, rewind."""
 
+import math
 import time
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
 from silo_jax.checkpoint import Checkpoints
 from silo_jax.pruning import layer_counts
-from silo_jax.rewinding import finetune, reinit, rewind_lr, rewind_weights
 from silo_jax.schedules import cycle_schedule
 from silo_jax.training.config import rewind_policies
 from silo_jax.training.experiment import Experiment
-from silo_jax.training.interrupts import Stopped, StopRequest
+from silo_jax.training.interrupts import StopRequest
+from silo_jax.training.programs import Programs, means
 from silo_jax.training.progress import RunProgress
 from silo_jax.training.results import (
     Divergence,
@@ -26,11 +24,10 @@ from silo_jax.training.results import (
     write_json,
     write_schedule,
 )
-from silo_jax.training.state import Sums, TrainState, init_network
-from silo_jax.training.step import all_finite, evaluate, learning_rate, train_epoch
+from silo_jax.training.state import Sums, TrainState
+from silo_jax.training.workdir import checkpoints_of
 
 _SCHEDULE_ROWS = 4000
-_SECONDS_BETWEEN_LOOKS = 1.0  # for a request to stop
 _EPOCH_ONLY = ("epoch", "lr", "images_per_second")
 
 
@@ -48,7 +45,7 @@ def run_seeds(
       stop: looked at about once a second while training.
 
     Returns:
-      The seeds whose loss was not finite any more, of this session and of earlier ones.
+      Where seeds were given up, as their loss was not finite, in this session or an earlier one.
 
     Raises:
       Stopped: it was asked to stop; the state is saved.
@@ -64,82 +61,16 @@ def run_seeds(
     programs = None
     with progress:
         for seed in seeds:
-            checkpoints = Checkpoints(
-                (workdir / "checkpoints" / f"seed_{seed}").absolute(),
-                steps_per_cycle=experiment.lengths.steps_per_cycle,
-                keep=experiment.config.checkpoints.keep,
-            )
+            checkpoints = checkpoints_of(workdir, experiment, seed)
             with closing(checkpoints):
-                if checkpoints.latest_step() == experiment.num_steps or results.diverged(seed):
-                    progress.skip(epochs_per_seed)
+                if checkpoints.latest_step() == experiment.num_steps or results.given_up(seed):
+                    progress.resume(seed, epochs_per_seed)
                     continue
                 if programs is None:
                     write_json(workdir / "environment.json", environment())
                     programs = Programs(experiment, stop)
                 SeedRun(experiment, programs, seed, checkpoints, results, progress).run()
-    return [divergence for seed in seeds if (divergence := results.diverged(seed))]
-
-
-class Programs:
-    """The programs of an experiment.
-
-    Those of an epoch are compiled ahead, so that no epoch's time has it in; a call that would need
-    another program is an error.
-    """
-
-    def __init__(self, experiment: Experiment, stop: StopRequest) -> None:
-        self._stop, self._steps_per_second = stop, 1.0
-        recipe, state = experiment.recipe, experiment.create_state(experiment.config.seeds[0])
-        train = jax.jit(train_epoch, static_argnums=0, donate_argnums=1)
-        score = jax.jit(evaluate, static_argnums=(0, 1))
-        batch_size, step = experiment.config.training.eval_batch_size, jnp.zeros((), jnp.int32)
-        self._train = train.lower(recipe, state, experiment.train, step).compile()
-        self._train_data = experiment.train
-        self._score, self._data = {}, {"val": experiment.validation, "test": experiment.test}
-        for split, data in self._data.items():
-            self._score[split] = score.lower(recipe, batch_size, state, data).compile()
-        self._is_finite = jax.jit(all_finite)
-        self.learning_rate = jax.jit(partial(learning_rate, recipe))
-        rewind = experiment.config.rewind
-        kept: Any = {"optimizer": recipe.optimizer, "reset_optimizer": rewind.optimizer}
-        back = kept | {"rewind_batch_stats": rewind.batch_stats}
-        init = partial(init_network, recipe.model, experiment.image_shape)
-        self.rewind_weights = jax.jit(partial(rewind_weights, **back))
-        self.rewind_lr = jax.jit(partial(rewind_lr, **kept))
-        self.finetune = jax.jit(partial(finetune, steps_per_cycle=recipe.steps_per_cycle, **kept))
-        self.reinit = jax.jit(partial(reinit, init=init, **back))
-
-    def train(self, state: TrainState, stop: int) -> tuple[TrainState, Sums]:
-        """Trains to the end of the epoch or to ``stop``; the state handed in is used up.
-
-        It comes back sooner when the loss is not finite or the process is asked to stop, which it
-        looks for about once a second.
-        """
-        step, sums = int(state.step), state.sums
-        while step < stop and self._stop.signum is None:
-            steps_between_looks = round(self._steps_per_second * _SECONDS_BETWEEN_LOOKS)
-            until = min(stop, step + max(1, steps_between_looks))
-            started = time.perf_counter()
-            state, sums = self._train(state, self._train_data, jnp.asarray(until, jnp.int32))
-            reached = int(state.step)
-            self._steps_per_second = (reached - step) / (time.perf_counter() - started)
-            step = reached
-            if step < until or not np.isfinite(sums.loss):
-                break
-        return state, sums
-
-    def is_finite(self, state: TrainState) -> bool:
-        """Whether the loss of the epoch so far, the weights and the statistics are finite."""
-        return bool(self._is_finite(state))
-
-    def stop_if_asked(self) -> None:
-        """Raises Stopped if the process was asked to stop."""
-        if self._stop.signum is not None:
-            raise Stopped(self._stop.signum)
-
-    def evaluate(self, state: TrainState, split: str) -> dict[str, float]:
-        """Mean loss and accuracy in per cent on "val" or "test"."""
-        return _means(split, self._score[split](state, self._data[split]))
+    return [divergence for seed in seeds if (divergence := results.given_up(seed))]
 
 
 class SeedRun:
@@ -170,8 +101,10 @@ class SeedRun:
             cycle, epoch, end = self._experiment.position(step)
             state, sums = self._train_to(state, end)
             if not self._programs.is_finite(state):
-                self._results.add_divergence(self._divergence(state))
-                return
+                if self._diverge(state):
+                    return
+                state = self._resume()
+                continue
             if int(state.step) == end:
                 self._finish_epoch(state, sums, cycle, epoch, time.perf_counter() - started)
             if int(state.step) > step:
@@ -185,9 +118,16 @@ class SeedRun:
             state = self._checkpoints.restore(state)
         step = int(state.step)
         cycle, epoch, _ = experiment.position(step)
-        self._progress.skip(cycle * experiment.epochs_per_cycle + epoch)
+        self._progress.resume(self._seed, cycle * experiment.epochs_per_cycle + epoch)
         self._results.drop_after(self._seed, step)
-        return state
+        return self._with_lowered_peaks(state)
+
+    def _with_lowered_peaks(self, state: TrainState) -> TrainState:
+        """The state with the max_lr at which cycles go on that have diverged."""
+        peaks = state.peaks
+        for divergence in self._results.divergences(self._seed):
+            peaks = peaks.at[divergence.cycle].set(divergence.next_max_lr)
+        return state.replace(peaks=peaks)
 
     def _next_cycle(self, state: TrainState) -> TrainState:
         cycle = self._experiment.position(int(state.step))[0]
@@ -198,7 +138,8 @@ class SeedRun:
             case "lr":
                 return self._programs.rewind_lr(state)
             case "finetune":
-                return self._programs.finetune(state, self._last_lr(state))
+                tuned = self._programs.finetune(state, self._last_lr(state))
+                return self._with_lowered_peaks(tuned)
             case _:
                 return self._programs.reinit(state)
 
@@ -214,7 +155,7 @@ class SeedRun:
             "step": step,
             "density": self._density(state),
             "lr": self._last_lr(state),
-            **_means("train", sums),
+            **means("train", sums),
             **self._programs.evaluate(state, "val"),
             "images_per_second": round(int(sums.examples) / train_seconds),
         }
@@ -227,17 +168,31 @@ class SeedRun:
     def _last_lr(self, state: TrainState) -> float:
         return float(self._programs.learning_rate(state.replace(step=state.step - 1)))
 
-    def _divergence(self, state: TrainState) -> Divergence:
-        """The step, counted from 1, whose loss was not finite, and what went before it."""
-        step = int(state.step)
-        return Divergence(
-            seed=self._seed,
-            cycle=self._experiment.position(step - 1)[0],
-            step=step,
-            lr=self._last_lr(state),
-            last_finite_loss=float(state.last_loss),
-            last_sound_step=self._checkpoints.latest_step() or 0,
+    def _diverge(self, state: TrainState) -> bool:
+        """Notes that the loss is not finite, and goes back or gives up; whether it gives up.
+
+        What an earlier session has saved in the middle of this epoch is dropped first, so that it
+        does not matter how often the run was stopped.
+        """
+        self._checkpoints.drop_after_epoch()
+        step, training = int(state.step), self._experiment.config.training
+        cycle = self._experiment.position(step - 1)[0]
+        max_lr = float(state.peaks[cycle])
+        before = [one for one in self._results.divergences(self._seed) if one.cycle == cycle]
+        gives_up = len(before) >= training.divergence_retries
+        self._results.add_divergence(
+            Divergence(
+                seed=self._seed,
+                cycle=cycle,
+                step=step,
+                max_lr=max_lr,
+                lr=self._last_lr(state),
+                last_finite_loss=float(state.last_loss),
+                last_sound_step=self._checkpoints.latest_step() or 0,
+                next_max_lr=math.nan if gives_up else max_lr * training.divergence_factor,
+            )
         )
+        return gives_up
 
     def _train_to(self, state: TrainState, end: int) -> tuple[TrainState, Sums]:
         """Trains to the end of the epoch, with a stop at the rewind point if it lies on the way."""
@@ -279,14 +234,6 @@ class SeedRun:
     def _density(self, state: TrainState) -> float:
         counts = layer_counts(state.masks).values()
         return sum(kept for _, kept in counts) / sum(size for size, _ in counts)
-
-
-def _means(prefix: str, sums: Sums) -> dict[str, float]:
-    count = int(sums.examples)
-    return {
-        f"{prefix}_loss": round(float(sums.loss) / count, 6),
-        f"{prefix}_accuracy": round(100 * int(sums.correct) / count, 4),
-    }
 
 
 def _write_schedule(experiment: Experiment, workdir: Path) -> None:

@@ -27,6 +27,7 @@ class RunProgress:
         """
         self._console = console
         self._num_cycles = num_cycles
+        self._epochs: dict[int, int] = {}
         self._status = Text("compiling")
         self._bar = Progress(
             BarColumn(bar_width=30),
@@ -53,14 +54,15 @@ class RunProgress:
     ) -> None:
         self._live.stop()
 
-    def skip(self, epochs: int) -> None:
-        """Counts epochs that an earlier session has done."""
-        self._bar.advance(self._task, epochs)
+    def resume(self, seed: int, epochs: int) -> None:
+        """Sets how many epochs a seed has done: in an earlier session, or before it went back."""
+        self._epochs[seed] = epochs
+        self._bar.update(self._task, completed=sum(self._epochs.values()))
 
     def epoch(self, row: dict[str, Any]) -> None:
         """Shows a line of ``metrics.jsonl``."""
         self._status.plain = self._line(row)
-        self._bar.advance(self._task)
+        self.resume(row["seed"], self._epochs.get(row["seed"], 0) + 1)
 
     def cycle(self, row: dict[str, Any]) -> None:
         """Notes a finished cycle, a row of ``cycles.csv``, where no bar is shown."""

@@ -8,6 +8,7 @@ import csv
 import importlib.metadata
 import io
 import json
+import math
 import os
 import platform
 import shlex
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+
+from silo_jax.files import append_text, write_atomically
 
 Row = dict[str, Any]
 
@@ -48,17 +51,27 @@ class Divergence(NamedTuple):
       seed: of the run.
       cycle: in which it was.
       step: global step, counted from 1, whose loss was not finite.
+      max_lr: of that cycle.
       lr: learning rate of that step.
       last_finite_loss: mean loss of the last batch before; NaN if there was none.
-      last_sound_step: step of the newest checkpoint, which is kept; 0 if there is none.
+      last_sound_step: step at the end of the last sound epoch, of which the state is kept; 0 if
+        there is none.
+      next_max_lr: with which the cycle went on from there; NaN if the seed was given up.
     """
 
     seed: int
     cycle: int
     step: int
+    max_lr: float
     lr: float
     last_finite_loss: float
     last_sound_step: int
+    next_max_lr: float
+
+    @property
+    def ended(self) -> bool:
+        """Whether the seed was given up there."""
+        return math.isnan(self.next_max_lr)
 
 
 class Results:
@@ -72,29 +85,41 @@ class Results:
         self._cycles = workdir / "cycles.csv"
         self._layers = workdir / "layers.csv"
         self._diverged = workdir / "diverged.csv"
+        self._tables: tuple[tuple[Path, Callable[[str], Row]], ...] = (
+            (self._metrics, json.loads),
+            (self._cycles, partial(_csv_row, CYCLE_COLUMNS)),
+            (self._layers, partial(_csv_row, LAYER_COLUMNS)),
+        )
         _start_csv(self._cycles, CYCLE_COLUMNS)
         _start_csv(self._layers, LAYER_COLUMNS)
         self._metrics.touch()
 
     def add_epoch(self, row: Row) -> None:
-        _append(self._metrics, json.dumps(row) + "\n")
+        append_text(self._metrics, json.dumps(row) + "\n")
 
     def add_cycle(self, row: Row, layers: list[Row]) -> None:
-        _append(self._layers, _csv_text(LAYER_COLUMNS, layers))
-        _append(self._cycles, _csv_text(CYCLE_COLUMNS, [row]))
+        append_text(self._layers, _csv_text(LAYER_COLUMNS, layers))
+        append_text(self._cycles, _csv_text(CYCLE_COLUMNS, [row]))
 
     def add_divergence(self, divergence: Divergence) -> None:
-        _start_csv(self._diverged, Divergence._fields)
-        _append(self._diverged, _csv_text(Divergence._fields, [divergence._asdict()]))
+        """Notes it on the disk before the seed goes back or is given up."""
+        rows = [one._asdict() for one in [*self._read_divergences(), divergence]]
+        write_atomically(self._diverged, _csv_text(Divergence._fields, rows, header=True))
 
-    def diverged(self, seed: int) -> Divergence | None:
-        """Where the seed has diverged, if it has."""
+    def divergences(self, seed: int) -> list[Divergence]:
+        """Where the seed has diverged, in the order in which it has."""
+        return [divergence for divergence in self._read_divergences() if divergence.seed == seed]
+
+    def given_up(self, seed: int) -> Divergence | None:
+        """Where the seed was given up, if it was."""
+        return next((divergence for divergence in self.divergences(seed) if divergence.ended), None)
+
+    def _read_divergences(self) -> list[Divergence]:
         if not self._diverged.exists():
-            return None
+            return []
         rows = csv.DictReader(self._diverged.read_text().splitlines())
         kinds = Divergence.__annotations__
-        found = (Divergence(**{k: kinds[k](v) for k, v in row.items()}) for row in rows)
-        return next((divergence for divergence in found if divergence.seed == seed), None)
+        return [Divergence(**{k: kinds[k](v) for k, v in row.items()}) for row in rows]
 
     def seconds_of_cycle(self, seed: int, cycle: int) -> float:
         """The time that the epochs of a cycle took, those of interrupted sessions included."""
@@ -103,9 +128,34 @@ class Results:
 
     def drop_after(self, seed: int, step: int) -> None:
         """Drops what the seed reached past a global step, and a line that was cut off."""
-        _filter_lines(self._metrics, json.loads, seed, step, header=0)
-        for path, columns in ((self._cycles, CYCLE_COLUMNS), (self._layers, LAYER_COLUMNS)):
-            _filter_lines(path, partial(_csv_row, columns), seed, step, header=1)
+        for path, parse in self._tables:
+            lines = path.read_text().splitlines(keepends=True)
+            kept = [
+                line
+                for line in lines
+                if (row := _sound_row(line, parse)) and (row["seed"] != seed or row["step"] <= step)
+            ]
+            header = [] if path == self._metrics else lines[:1]
+            if header + kept != lines:
+                write_atomically(path, "".join(header + kept))
+
+    def take_over(self, earlier: "Results", seed: int, step: int) -> None:
+        """Takes over what the seed of an earlier run reached up to a global step."""
+        self.drop_after(seed, 0)
+        for (path, parse), (source, _) in zip(self._tables, earlier._tables, strict=True):
+            lines = source.read_text().splitlines(keepends=True)
+            rows = ((line, _sound_row(line, parse)) for line in lines)
+            append_text(
+                path,
+                "".join(
+                    line
+                    for line, row in rows
+                    if row and row["seed"] == seed and row["step"] <= step
+                ),
+            )
+        for divergence in earlier.divergences(seed):
+            if divergence.step <= step:
+                self.add_divergence(divergence)
 
 
 def write_schedule(path: Path, steps: list[int], lrs: list[float]) -> None:
@@ -116,16 +166,6 @@ def write_schedule(path: Path, steps: list[int], lrs: list[float]) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     write_atomically(path, json.dumps(content, indent=2) + "\n")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def environment() -> dict[str, str]:
@@ -156,13 +196,6 @@ def _commit() -> str:
         return "unknown"
 
 
-def _append(path: Path, text: str) -> None:
-    with path.open("a") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _start_csv(path: Path, columns: tuple[str, ...]) -> None:
     if not path.exists():
         write_atomically(path, _csv_text(columns, [], header=True))
@@ -183,17 +216,9 @@ def _csv_row(columns: tuple[str, ...], line: str) -> Row:
     return row | {"seed": int(row["seed"]), "step": int(row["step"])}
 
 
-def _filter_lines(
-    path: Path, parse: Callable[[str], Row], seed: int, step: int, header: int
-) -> None:
-    def stays(line: str) -> bool:
-        try:
-            row = parse(line)
-        except ValueError:
-            return False
-        return row["seed"] != seed or row["step"] <= step
-
-    lines = path.read_text().splitlines(keepends=True)
-    kept = lines[:header] + [line for line in lines[header:] if line.endswith("\n") and stays(line)]
-    if kept != lines:
-        write_atomically(path, "".join(kept))
+def _sound_row(line: str, parse: Callable[[str], Row]) -> Row | None:
+    """The row that a line holds; None for a header, and for a line that was cut off."""
+    try:
+        return parse(line) if line.endswith("\n") else None
+    except ValueError:
+        return None

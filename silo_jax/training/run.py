@@ -10,17 +10,25 @@ from rich.console import Console
 from silo_jax.data import check_data_name
 from silo_jax.training.config import check_config
 from silo_jax.training.experiment import Experiment, load_experiment
+from silo_jax.training.fork import check_fork, fork
 from silo_jax.training.loop import run_seeds
 from silo_jax.training.workdir import check_workdir, hold_workdir
 
 
-def run(config: ConfigDict, workdir: str | Path, console: Console | None = None) -> Path:
+def run(
+    config: ConfigDict,
+    workdir: str | Path,
+    console: Console | None = None,
+    source: str | Path | None = None,
+) -> Path:
     """Trains and prunes as the config says, or goes on where an earlier session stopped.
 
     Args:
       config: see ``configs/base.py``.
       workdir: directory of the run; made when it is not there.
       console: where progress is shown; the terminal by default.
+      source: directory of another run, of which a new one takes over the cycles that every seed has
+        finished; see `silo_jax.training.fork`.
 
     Returns:
       The directory, with ``config.json``, ``environment.json``, ``metrics.jsonl``, ``cycles.csv``,
@@ -29,14 +37,21 @@ def run(config: ConfigDict, workdir: str | Path, console: Console | None = None)
     Raises:
       ValueError: see `prepared`.
     """
-    with prepared(config, workdir) as experiment:
+    with prepared(config, workdir, source) as experiment:
         run_seeds(experiment, Path(workdir), console or Console(stderr=True))
     return Path(workdir)
 
 
 @contextmanager
-def prepared(config: ConfigDict, workdir: str | Path) -> Iterator[Experiment]:
+def prepared(
+    config: ConfigDict, workdir: str | Path, source: str | Path | None = None
+) -> Iterator[Experiment]:
     """Checks config and directory, reads the data, and holds the directory for this process.
+
+    Args:
+      config: see ``configs/base.py``.
+      workdir: directory of the run.
+      source: see `run`.
 
     Raises:
       ValueError: a field of the config, or the directory, is not as it has to be; one line. Nothing
@@ -46,5 +61,9 @@ def prepared(config: ConfigDict, workdir: str | Path) -> Iterator[Experiment]:
     check_workdir(Path(workdir), config)
     check_data_name(config.data.name, config.data.data_dir or None)
     experiment = load_experiment(config)
+    forked = Path(source) if source else None
+    cycles = check_fork(forked, Path(workdir), experiment)
     with hold_workdir(Path(workdir), config):
+        if forked and cycles:
+            fork(forked, Path(workdir), experiment, cycles)
         yield experiment

@@ -10,7 +10,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from silo_jax.checkpoint import Checkpoints
 from silo_jax.training.config import flatten
+from silo_jax.training.experiment import Experiment
 from silo_jax.training.results import write_json
 
 # Where the data lies may change between the sessions of a run, and how many checkpoints are kept.
@@ -25,12 +27,13 @@ def check_workdir(workdir: Path, config: ConfigDict) -> None:
     """
     if not _is_usable(workdir):
         raise ValueError(f"workdir: {workdir}; allowed: a directory that can be read and written")
-    if _has_started(workdir):
-        changed = _differences(_earlier_config(workdir), config)
+    if has_started(workdir):
+        changed = differences(earlier_config(workdir), config)
         if changed:
             raise ValueError(
                 f"workdir: {workdir} holds a run of another config ({'; '.join(changed)}); "
-                "allowed: the same config, or a new directory"
+                f"allowed: the same config, or a new directory; with --fork={workdir} that goes on "
+                "from the cycles finished here"
             )
 
 
@@ -38,37 +41,59 @@ def check_workdir(workdir: Path, config: ConfigDict) -> None:
 def hold_workdir(workdir: Path, config: ConfigDict) -> Iterator[None]:
     """Makes the directory with its ``config.json``, and keeps other processes out meanwhile.
 
+    Raises:
+      ValueError: another process holds the directory, or it cannot be written; one line.
+    """
+    with _refusing_unwritable(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+    with lock(workdir):
+        with _refusing_unwritable(workdir):
+            write_json(workdir / "config.json", config.to_dict())
+        yield
+
+
+@contextmanager
+def lock(workdir: Path) -> Iterator[None]:
+    """Keeps other processes out of the directory of a run.
+
     The lock is the kernel's: it goes when the process does, however that ends.
 
     Raises:
       ValueError: another process holds the directory, or it cannot be written; one line.
     """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        lock = (workdir / ".lock").open("a+")
-    except OSError as error:
-        raise ValueError(f"workdir: {workdir} cannot be written: {error.strerror}") from None
-    with lock:
-        _take(lock, workdir)
+    with _refusing_unwritable(workdir):
+        file = (workdir / ".lock").open("a+")
+    with file:
         try:
-            write_json(workdir / "config.json", config.to_dict())
-        except OSError as error:
-            raise ValueError(f"workdir: {workdir} cannot be written: {error.strerror}") from None
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise ValueError(
+                f"workdir: {workdir} is in use by process {file.read().strip()}; "
+                "allowed: one process at a time"
+            ) from None
+        with _refusing_unwritable(workdir):
+            os.truncate(file.fileno(), 0)
+            os.write(file.fileno(), f"{os.getpid()}\n".encode())
         yield
 
 
-def _take(lock: Any, workdir: Path) -> None:
+def checkpoints_of(workdir: Path, experiment: Experiment, seed: int) -> Checkpoints:
+    """The checkpoints that a seed has there."""
+    return Checkpoints(
+        (workdir / "checkpoints" / f"seed_{seed}").absolute(),
+        steps_per_cycle=experiment.lengths.steps_per_cycle,
+        steps_per_epoch=experiment.steps_per_epoch,
+        keep=experiment.config.checkpoints.keep,
+    )
+
+
+@contextmanager
+def _refusing_unwritable(workdir: Path) -> Iterator[None]:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.seek(0)
-        raise ValueError(
-            f"workdir: {workdir} is in use by process {lock.read().strip()}; "
-            "allowed: one process at a time"
-        ) from None
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
+        yield
+    except OSError as error:
+        raise ValueError(f"workdir: {workdir} cannot be written: {error.strerror}") from None
 
 
 def _is_usable(workdir: Path) -> bool:
@@ -85,14 +110,15 @@ def _is_usable(workdir: Path) -> bool:
         return False
 
 
-def _has_started(workdir: Path) -> bool:
+def has_started(workdir: Path) -> bool:
     """Whether anything was computed here that another config must not take up."""
     metrics = workdir / "metrics.jsonl"
     has_metrics = metrics.exists() and metrics.stat().st_size > 0
     return has_metrics or any((workdir / "checkpoints").glob("seed_*/*/*"))
 
 
-def _earlier_config(workdir: Path) -> dict[str, Any]:
+def earlier_config(workdir: Path) -> dict[str, Any]:
+    """The config of the run that is there, by dotted names."""
     try:
         return flatten(ConfigDict(json.loads((workdir / "config.json").read_text())))
     except (OSError, ValueError, TypeError, AttributeError):
@@ -102,9 +128,12 @@ def _earlier_config(workdir: Path) -> dict[str, Any]:
         ) from None
 
 
-def _differences(earlier: dict[str, Any], config: ConfigDict) -> list[str]:
+def differences(
+    earlier: dict[str, Any], config: ConfigDict, only: tuple[str, ...] = ("",)
+) -> list[str]:
+    """The fields that differ, among those whose names start with one of ``only``."""
     now = flatten(ConfigDict(json.loads(json.dumps(config.to_dict()))))
-    names = sorted({*earlier, *now} - set(_MAY_CHANGE))
+    names = [name for name in sorted({*earlier, *now} - set(_MAY_CHANGE)) if name.startswith(only)]
     return [
         f"{name} was {earlier.get(name)!r}, is {now.get(name)!r}"
         for name in names
