@@ -27,8 +27,11 @@ NETWORKS = {"lenet_300_100": ((28, 28, 1), 200), "resnet20": ((32, 32, 3), 4)}
 class Epochs:
     """An epoch of a network, called again and again, with or without masks."""
 
-    def __init__(self, network: str, batch_size: int, *, with_masks: bool) -> None:
-        image_shape, steps = NETWORKS[network]
+    def __init__(
+        self, network: str, batch_size: int, *, steps: int | None = None, with_masks: bool = True
+    ) -> None:
+        image_shape, default_steps = NETWORKS[network]
+        steps = steps or default_steps
         random = np.random.default_rng(0)
         images = random.integers(0, 256, (steps * batch_size, *image_shape), dtype=np.uint8)
         labels = random.integers(0, 10, steps * batch_size)
@@ -46,12 +49,12 @@ class Epochs:
         state = create_state(
             recipe.model, recipe.optimizer, seed=0, image_shape=image_shape, peaks=[0.01]
         )
-        self._state = state if with_masks else without_masks(state)
+        self.state = state if with_masks else without_masks(state)
         self._epoch = jax.jit(partial(train_epoch, recipe), donate_argnums=0)
 
     def __call__(self) -> TrainState:
-        self._state, _ = self._epoch(self._state, self._data, jnp.int32(2**30))
-        return self._state
+        self.state, _ = self._epoch(self.state, self._data, jnp.int32(2**30))
+        return self.state
 
 
 def without_masks(state: TrainState) -> TrainState:
@@ -72,7 +75,7 @@ def main() -> None:
     for network in options.networks:
         steps = NETWORKS[network][1]
         programs = {
-            "masked": Epochs(network, options.batch_size, with_masks=True),
+            "masked": Epochs(network, options.batch_size),
             "unmasked": Epochs(network, options.batch_size, with_masks=False),
         }
         seconds = seconds_in_turn(programs, options.repeats)

@@ -24,9 +24,24 @@ def base_config() -> ConfigDict:
     config.data.data_dir = config.get_ref("data_dir")
     # Where decoded images are kept; "" is $SILO_JAX_CACHE, or else ~/.cache/silo-jax.
     config.data.cache_dir = ""
+    # 0 for a set of one image size that fits on the device. Above 0, images of any size stay on
+    # disk and are streamed, brought to so many pixels a side: in training a random box with
+    # `min_area` of the image or more, in evaluation the middle. data.name may be "folder" then, for
+    # images in data_dir/train/<class>/ and data_dir/test/<class>/ (or val).
+    config.data.image_size = 0
+    config.data.min_area = 0.08
+    # Processes that read streamed images; 0 for threads of this one.
+    config.data.workers = 0
+    # Names or labels of the classes to take, with commas between, in the order of their new labels;
+    # or a text file with a name a line; "" for all. ImageNet-200 is such a list over imagenet2012.
+    config.data.classes = ""
     # Share of the training images that becomes the validation split, in (0, 1); stratified.
     config.data.validation_fraction = 0.1
-    # Seed of that split, the same for all runs.
+    # 0 for the set's own test split. Above 0, and below 1: train and test are joined, this share of
+    # all images is drawn as the test split, and the validation split from the others (authors: 0.2
+    # and 0.25); neither is stratified then.
+    config.data.test_fraction = 0.0
+    # Seed of these splits, the same for all runs.
     config.data.split_seed = 0
     # Mean and standard deviation per channel, of pixels in [0, 1]; () measures the training images.
     config.data.mean = ()
@@ -36,9 +51,29 @@ def base_config() -> ConfigDict:
     # Random horizontal flips. Training only.
     config.data.flip = False
 
+    config.devices = ConfigDict()
+    # Into how many parts batches are split, one a device; 0 for all devices. training.batch_size is
+    # a multiple of it. With devices.model = m, each part is on m devices, and kernels, masks and
+    # momentum are split among these. Both may be changed from one session of a run to the next.
+    config.devices.data = 0
+    config.devices.model = 1
+
+    config.evaluation = ConfigDict()
+    # Whether images are cropped and flipped at random in evaluation, too (authors).
+    config.evaluation.augment = False
+    # Whether images that do not fill a batch of training.eval_batch_size are left out, and yet
+    # counted as if they were wrong (authors).
+    config.evaluation.drop_last = False
+    # After which epoch of a cycle the network is scored: "last"; "best_validation", the first of
+    # highest validation accuracy; "best_test", of highest test accuracy (authors). What is pruned
+    # and kept is the last network in any case.
+    config.evaluation.select = "last"
+    # Whether the last epoch may be the best one; not so for the authors.
+    config.evaluation.last_epoch = True
+
     config.model = ConfigDict()
     # A name of silo_jax.models.MODELS. Further fields of `model` are options of that family, such
-    # as `shortcut` of the ResNets; a config file adds those that it needs.
+    # as `dtype` ("float32" or "bfloat16"); a config file adds those that it needs.
     config.model.name = "lenet_300_100"
 
     config.pruning = ConfigDict()
@@ -46,14 +81,19 @@ def base_config() -> ConfigDict:
     config.pruning.num_cycles = 9
     # Share of the remaining weights that is pruned at the end of a cycle, in (0, 1).
     config.pruning.fraction = 0.2
-    # What ranks the weights: "magnitude".
+    # What ranks the weights: "magnitude", |w|; "movement", |Δw| over the last epoch (authors,
+    # ResNet-20); "magnitude_movement", |w·Δw| (authors, VGG-19); "random", the control.
     config.pruning.criterion = "magnitude"
     # "global" ranks all weights together, "layerwise" prunes the fraction of every layer; "erk" and
     # "erdos_renyi" give each layer a budget, "lamp" ranks all by layer-adaptive scores.
     config.pruning.scope = "global"
     # Weights that every layer keeps, at least 0; others are pruned in their place.
     config.pruning.min_kept = 1
-    # Regular expressions on paths such as "Dense_0/kernel"; () takes every kernel.
+    # Whether weights that training has brought to exactly 0 count as pruned (authors).
+    config.pruning.zero_is_dead = False
+    # Regular expressions on paths such as "Dense_0/kernel"; () takes what the network's family
+    # states: the kernels of convolutions and dense layers, mostly. With "scale$"
+    # BatchNorm's scales are pruned, too (authors).
     config.pruning.prunable = ()
 
     config.rewind = ConfigDict()
@@ -97,6 +137,13 @@ def base_config() -> ConfigDict:
     config.schedule.drop_epochs = ()
     config.schedule.drop_steps = ()
     config.schedule.drop_factor = 0.1
+    # The first learning rate of the warm-up as a share of max_lr, from 0 to 1 (authors: one step of
+    # the ramp).
+    config.schedule.initial_share = 0.0
+    # After how many epochs or steps the warm-up is left for max_lr, however far it is; 0 for never.
+    # It may be longer than the cycle then (authors).
+    config.schedule.warmup_cut_epochs = 0.0
+    config.schedule.warmup_cut_steps = 0
 
     config.checkpoints = ConfigDict()
     # How many of the newest states are kept, at least 1, beside the one at the end of each cycle.
@@ -108,8 +155,14 @@ def base_config() -> ConfigDict:
     config.training.epochs_per_cycle = 10
     config.training.steps_per_cycle = 0
     config.training.batch_size = 64
+    # Whether images that do not fill a batch sit the epoch out, or make a smaller last batch
+    # (authors). Which ones they are differs by epoch.
+    config.training.drop_last = True
     # Images evaluated at a time.
     config.training.eval_batch_size = 500
+    # How weights are drawn: "model" as the network says; "authors" as their scripts do for all:
+    # Glorot normal kernels with biases from N(0, 1), BatchNorm's scales from N(1, 0.02²).
+    config.training.initialization = "model"
     # "sgd" (weight decay added to the gradient) or "adamw" (decoupled).
     config.training.optimizer = "sgd"
     config.training.momentum = 0.9

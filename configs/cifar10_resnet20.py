@@ -1,6 +1,9 @@
 r"""SILO on CIFAR-10 with ResNet-20 and the numbers of the authors' script, protocol clean.
 
     python -m experiments.run --config=configs/cifar10_resnet20.py --workdir=runs/cifar10_resnet20
+    python -m experiments.run --config=configs/cifar10_resnet20.py:cosine+lr --workdir=runs/cosine
+
+After the colon: a schedule, a way of rewinding, or both (see configs/common.py).
 
 Clean means: the data set's own test split, a validation split taken from train, no augmentation in
 evaluation, BatchNorm and biases not pruned, and a warm-up that completes. (In the authors' script
@@ -17,25 +20,11 @@ images/s, so it wants an accelerator. Two cycles of one epoch take 7 minutes the
 
 from ml_collections import ConfigDict
 
-from configs.base import base_config
+from configs.common import cifar, with_variant
 
 
-def get_config() -> ConfigDict:
-    config = base_config()
-    config.data.name = "cifar10"
-    config.data.mean = (0.4914, 0.4822, 0.4465)
-    config.data.std = (0.2023, 0.1994, 0.2010)
-    config.data.crop_padding = 4
-    config.data.flip = True
+def get_config(variant: str = "") -> ConfigDict:
+    config = cifar("cifar10")
     config.model.name = "resnet20"
     config.model.shortcut = "identity"
-    config.pruning.num_cycles = 25
-    config.pruning.fraction = 0.2
-    config.schedule.lower = 0.03
-    config.schedule.upper = 0.07
-    config.schedule.warmup_epochs = 20.0
-    config.schedule.drop_epochs = (25, 32)
-    config.training.epochs_per_cycle = 50
-    config.training.batch_size = 64
-    config.training.weight_decay = 5e-4
-    return config
+    return with_variant(config, variant)

@@ -8,10 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.checkpointing import checkpoint_size, measure
+from benchmarks.input_pipeline import HEIGHT, WIDTH, images_per_second, write_images
 from benchmarks.masked_step import without_masks
 from benchmarks.measure import median_ratio, peak_extra_bytes, seconds_in_turn
 from benchmarks.prune import NETWORKS, WAYS, num_kept, weights_and_masks
 from benchmarks.schedule_compile import schedule, schedule_in_jit, seconds_to_compile
+from silo_jax.data.stream import TrainBatches
 from silo_jax.training.step import DeviceSplit, train_step
 from tests.tiny import tiny_data, tiny_recipe, tiny_state
 
@@ -80,7 +83,38 @@ def test_every_measurement_of_compiling_starts_from_nothing():
         assert seconds["trace and compile"] == pytest.approx(seconds["trace"] + seconds["compile"])
 
 
+def test_the_images_of_the_input_pipeline_are_like_those_of_imagenet(tmp_path):
+    image_module = pytest.importorskip("PIL.Image")
+    pytest.importorskip("grain")
+    data = write_images(tmp_path, 5)
+    assert (len(data.train), len(data.validation), len(data.test)) == (8, 2, 10)
+    for file in tmp_path.rglob("*.jpeg"):
+        assert 90e3 < file.stat().st_size < 130e3
+        with image_module.open(file) as image:
+            assert image.size == (WIDTH, HEIGHT)
+    batches = TrainBatches(data.train, image_size=8, batch_size=2, seed=0, steps_per_cycle=9)
+    assert images_per_second(batches, workers=0, seconds=0.01) > 0
+
+
 def test_a_schedule_made_in_jit_is_the_schedule():
     steps = jnp.arange(0, 25 * 500, 37)
     inside = jax.jit(schedule_in_jit(25))(steps)
     np.testing.assert_allclose(inside, schedule(25)(steps), rtol=1e-6)
+
+
+def test_what_a_save_adds_is_told_of_short_and_whole_epochs_alike():
+    row = measure("lenet_300_100", batch_size=8, steps=2, images_per_epoch=80, repeats=2)
+    added = row["ms_in_save"] + row["ms_slower_while_writing"]
+    assert row["steps_per_epoch"] == 10
+    assert row["percent_of_epoch"] == pytest.approx(100 * added / (10 * row["ms_per_step"]))
+    assert row["percent_of_64_steps"] * 64 == pytest.approx(row["percent_of_epoch"] * 10)
+    # Weights and momentum of 4 bytes each; two masks of one byte.
+    assert 8 * 266_610 < row["state_bytes"] < 10.1 * 266_610
+    assert 0.5 < row["checkpoint_over_state"] < 1.5
+
+
+def test_the_size_of_a_checkpoint_is_that_of_its_files(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a").write_bytes(b"12345")
+    (tmp_path / "b").write_bytes(b"12")
+    assert checkpoint_size(tmp_path) == (2, 7)

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from configs.common import REWINDING, VARIANTS
 from silo_jax.training.config import check_config, durations, flatten, make_peaks, make_shape
 from tests.tiny import tiny_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-EXPERIMENTS = sorted(p.stem for p in CONFIGS.glob("*.py") if p.stem not in ("base", "__init__"))
+PARTS = ("__init__", "base", "common")
+EXPERIMENTS = sorted(p.stem for p in CONFIGS.glob("*.py") if p.stem not in PARTS)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -27,6 +29,34 @@ def test_variants_of_the_fashion_mnist_config():
         config = module.get_config(model)
         check_config(config)
         assert config.model.name == model
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name.startswith("cifar")])
+def test_every_variant_is_sound_and_does_what_it_says(name):
+    get_config = importlib.import_module(f"configs.{name}").get_config
+    silo = get_config()
+    for variant in VARIANTS:
+        config = get_config(variant)
+        check_config(config)
+        changed = {
+            field
+            for field, value in flatten(config).items()
+            if value != flatten(silo)[field] and field != "schedule.upper"
+        }
+        assert changed <= {"schedule.name", "schedule.shape", "rewind.policy"}
+        if variant in REWINDING:
+            assert config.rewind.policy == variant
+        elif variant != "silo":
+            assert set(make_peaks(config)) == {silo.schedule.lower}
+    both = get_config("cosine+lr")
+    check_config(both)
+    assert (both.schedule.shape, both.rewind.policy) == ("cosine_decay", "lr")
+
+
+@pytest.mark.parametrize("variant", ["cosin", "cosine+linear", "lr+reinit", "cosine,lr"])
+def test_a_variant_that_is_none_is_refused(variant):
+    with pytest.raises(ValueError, match=r"^variant: '[^\n]*; allowed: "):
+        importlib.import_module("configs.cifar10_resnet20").get_config(variant)
 
 
 def test_every_field_stands_under_a_comment():
@@ -95,15 +125,27 @@ STEPS = {"training__epochs_per_cycle": 0, "training__steps_per_cycle": 50}
         ("seeds", {"seeds": (0, 2**32)}),
         ("seeds", {"seeds": ("a",)}),
         ("data.validation_fraction", {"data__validation_fraction": 1.0}),
+        ("data.test_fraction", {"data__test_fraction": 1.0}),
         ("data.std", {"data__mean": (0.5,), "data__std": (0.0,)}),
         ("data.std", {"data__mean": (0.5,)}),
         ("data.crop_padding", {"data__crop_padding": -1}),
+        ("evaluation.select", {"evaluation__select": "best"}),
+        ("evaluation.last_epoch", {"evaluation__last_epoch": False}),
+        (
+            "evaluation.last_epoch",
+            {
+                "evaluation__last_epoch": False,
+                "evaluation__select": "best_test",
+                "training__epochs_per_cycle": 1,
+            },
+        ),
         ("model.name", {"model__name": "resnet21"}),
         ("model.hidden", {"model__hidden": ()}),
         ("pruning.num_cycles", {"pruning__num_cycles": 0}),
         ("pruning.fraction", {"pruning__fraction": 1.0}),
         ("pruning.fraction", {"pruning__fraction": float("nan")}),
         ("pruning.criterion", {"pruning__criterion": "magnitud"}),
+        ("pruning.criterion", {"pruning__criterion": "saliency"}),
         ("pruning.scope", {"pruning__scope": "local"}),
         ("pruning.prunable", {"pruning__prunable": ("(",)}),
         ("rewind.policy", {"rewind__policy": "weight"}),
@@ -123,6 +165,17 @@ STEPS = {"training__epochs_per_cycle": 0, "training__steps_per_cycle": 50}
             "schedule.warmup_epochs",
             {"schedule__warmup_epochs": 1.5, "schedule__drop_epochs": (1.0,)},
         ),
+        ("schedule.initial_share", {"schedule__initial_share": 1.5}),
+        ("schedule.warmup_cut_epochs", {"schedule__warmup_cut_epochs": 1.0}),
+        (
+            "schedule.warmup_cut_epochs",
+            {
+                "schedule__warmup_epochs": 3.0,
+                "schedule__warmup_cut_epochs": 1.5,
+                "schedule__drop_epochs": (1.0,),
+            },
+        ),
+        ("schedule.warmup_cut_steps", {"schedule__warmup_cut_steps": 3}),
         ("schedule.drop_epochs", {"schedule__drop_epochs": (1.5, 1.0)}),
         ("schedule.drop_epochs", {"schedule__drop_epochs": (2,)}),
         ("schedule.drop_steps", {"schedule__drop_steps": (5,)}),
@@ -133,6 +186,7 @@ STEPS = {"training__epochs_per_cycle": 0, "training__steps_per_cycle": 50}
         ("schedule.warmup_steps", {"schedule__warmup_steps": 51, **STEPS}),
         ("rewind.step", {"rewind__step": 50, **STEPS}),
         ("training.batch_size", {"training__batch_size": 0}),
+        ("training.initialization", {"training__initialization": "glorot"}),
         ("training.optimizer", {"training__optimizer": "adam"}),
         ("training.momentum", {"training__momentum": 1.0}),
         ("training.weight_decay", {"training__weight_decay": -1e-4}),

@@ -33,12 +33,19 @@ def test_labels_and_images_that_are_not_what_is_declared(paths, small_reads):
         load_data("shapes", **paths)
 
 
-@pytest.mark.parametrize("missing", ["train", "test"])
-def test_both_train_and_test_are_needed(paths, missing):
-    splits = {"train": make_examples(20, 0), "test": make_examples(20, 1)}
-    splits["validation"] = splits.pop(missing)
-    write_set(paths["data_dir"], splits=splits)
-    with refused(rf"data\.name: 'tiny' has no '{missing}' split; .*'validation'"):
+@pytest.mark.parametrize(
+    ("splits", "missing", "there"),
+    [
+        (("validation", "test"), "train", "'validation', 'test'"),
+        (("train", "extra"), "test", "'train', 'extra'"),
+    ],
+)
+def test_both_train_and_a_held_out_split_are_needed(paths, splits, missing, there):
+    write_set(paths["data_dir"], splits={name: make_examples(20, 0) for name in splits})
+    with refused(
+        rf"data\.name: 'tiny' has no '{missing}' split; allowed: .*'train' and 'test', or"
+        rf" 'validation' for 'test' \(this one has {there}\)"
+    ):
         load_data("tiny", **paths)
 
 
@@ -67,6 +74,17 @@ def test_names_that_are_refused(paths, name, message):
         with refused(rf"^data\.name: {re.escape(repr(name))}.*{message}"):
             check(name, paths["data_dir"])
     assert not paths["cache_dir"].exists()
+
+
+def test_what_is_streamed_and_what_is_not(paths, tmp_path):
+    with refused(r"^data\.name: 'folder' is streamed; allowed: data\.image_size above 0"):
+        check_data_name("folder", tmp_path)
+    with refused(r"^data\.name: 'digits' cannot be streamed; allowed: data\.image_size=0"):
+        check_data_name("digits", streamed=True)
+    with refused(r"^data\.data_dir: '.*' with data\.name='folder'; allowed: .*train/<class>/"):
+        check_data_name("folder", tmp_path, streamed=True)
+    check_data_name("imagenet2012", paths["data_dir"], streamed=True)
+    check_data_name("imagenet_resized/32x32", paths["data_dir"])
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny:1.0.0", "mnist", "cifar100", "svhn_cropped"])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from silo_jax.data import load_data
-from silo_jax.data import tfds_source as source_module
+from silo_jax.data import tfds_records as records_module
 from tests.tfds_sets import (
     CLASSES,
     SHAPE,
@@ -37,7 +37,7 @@ def test_what_was_written_is_read(paths):
 
 @pytest.mark.parametrize("reads", [1, 7, 79, 80])
 def test_the_size_of_a_read_does_not_matter(paths, monkeypatch, reads):
-    monkeypatch.setattr(source_module, "_RECORDS_PER_READ", reads)
+    monkeypatch.setattr(records_module, "_RECORDS_PER_READ", reads)
     _, splits = write_set(paths["data_dir"])
     assert_holds(load_data("tiny", **paths), splits)
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from silo_jax import cycle_schedule
 from silo_jax.checkpoint import Checkpoints
 from silo_jax.rewinding import finetune
-from silo_jax.training import loop, programs
+from silo_jax.training import in_memory, loop, programs
 from silo_jax.training.experiment import Experiment, load_experiment
 from silo_jax.training.interrupts import Stopped
 from silo_jax.training.results import Results
@@ -174,7 +174,7 @@ def test_a_run_that_is_stopped_before_it_diverges_goes_back_as_far(tmp_path, mon
     run_quietly(config, straight)
     (told,) = Results(straight).divergences(0)
     assert told.step > told.last_sound_step + 2
-    monkeypatch.setattr(programs, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(in_memory, "_SECONDS_BETWEEN_LOOKS", 0.0)
     epochs_before = config.training.epochs_per_cycle
     for num_looks in (told.last_sound_step + epochs_before + 1, 1):  # one a step, one an epoch
         with prepared(config, stopped) as experiment, pytest.raises(Stopped):

@@ -13,10 +13,9 @@ from silo_jax import init_masks
 from silo_jax.models import MODELS, create_model, model_options
 from silo_jax.models.resnet_cifar import ResNetCifar
 from silo_jax.pruning import layer_counts
+from tests.networks import COLOUR, DIGITS, GREY, KEY, draw, random_variables, shapes, size
 from tests.refusals import refused
 
-DIGITS, GREY, COLOUR = (8, 8, 1), (28, 28, 1), (32, 32, 3)
-KEY = jax.random.key(0)
 NETWORKS = {
     "mlp": (create_model("mlp", num_classes=10, hidden=(48, 24)), DIGITS),
     "lenet5": (create_model("lenet5", num_classes=10), GREY),
@@ -26,29 +25,9 @@ NETWORKS = {
 RESNETS = ["identity", "projection"]
 
 
-def draw(*shape):
-    return np.random.default_rng(len(shape)).normal(size=shape).astype(np.float32)
-
-
-def shapes(model, image_shape):
-    """The shapes of the variables; nothing is computed."""
-    return jax.eval_shape(model.init, KEY, jnp.zeros((1, *image_shape)))
-
-
-def size(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
-
-
 @cache
 def variables_of(name):
-    """Random kernels, and all else as it is initially; linen's initialisers compile for seconds."""
-
-    def fill(path, leaf):
-        if path[-1].key == "kernel":
-            return draw(*leaf.shape) / np.sqrt(leaf.size / leaf.shape[-1])
-        return np.full(leaf.shape, path[-1].key in ("scale", "var"), np.float32)
-
-    return jax.tree_util.tree_map_with_path(fill, shapes(*NETWORKS[name]))
+    return random_variables(*NETWORKS[name])
 
 
 @pytest.fixture(params=NETWORKS)
@@ -115,6 +94,7 @@ def test_mlp_size(hidden):
         (32, "projection", None),
         (56, "identity", 853_018),
         (56, "projection", None),
+        (110, "identity", 1_727_962),
     ],
 )
 def test_resnets_have_the_published_numbers_of_parameters(depth, shortcut, published):
@@ -136,6 +116,7 @@ def test_resnets_have_the_published_numbers_of_parameters(depth, shortcut, publi
         ("resnet20", [DIGITS, GREY, COLOUR, (33, 31, 3)]),
         ("resnet32", [COLOUR]),
         ("resnet56", [COLOUR]),
+        ("resnet110", [COLOUR]),
     ],
 )
 def test_one_logit_a_class(name, image_shapes):
@@ -158,7 +139,7 @@ def test_unknown_name():
 
 
 def test_unknown_option():
-    with refused("option of mlp", "'hiden'", "hidden (did you mean 'hidden'?)"):
+    with refused("option of mlp", "'hiden'", "dtype, hidden (did you mean 'hidden'?)"):
         create_model("mlp", num_classes=10, hiden=(3,))
     for name, option in (("lenet5", "hidden"), ("resnet20", "depth"), ("mlp", "parent")):
         with refused(f"option of {name}", f"'{option}'"):

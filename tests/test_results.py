@@ -54,7 +54,8 @@ def test_a_line_cut_off_in_writing_is_dropped(tmp_path, name):
 
 
 def test_seconds_of_a_cycle_are_the_sum_over_its_epochs(tmp_path):
-    assert fill(tmp_path).seconds_of_cycle(seed=1, cycle=1) == 3
+    rows = fill(tmp_path).epochs_of_cycle(seed=1, cycle=1)
+    assert sum(row["seconds"] for row in rows) == 3
 
 
 def test_opening_again_keeps_what_is_there(tmp_path):

@@ -65,7 +65,7 @@ def finished(request, tmp_path_factory):
 def train(experiment, state, stop):
     """The state at a step."""
     while int(state.step) < stop:
-        state, _ = EPOCH(experiment.recipe, state, experiment.train, jnp.int32(stop))
+        state, _ = EPOCH(experiment.recipe, state, experiment.data.train, jnp.int32(stop))
     return state
 
 

@@ -63,7 +63,15 @@ SHAPES = {
         shapes.warmup_step_decay(0, np.arange(1, 30), drop_factor=0.5),
         lambda t: 0.5 ** min(t, 29),
     ),
-    "warm-up that a drop cuts": (
+    "warm-up left at a step": (
+        shapes.warmup_step_decay(12, (6, 9), initial_share=0.5, warmup_cut_step=4),
+        lambda t: (0.5 + 0.5 * t / 12 if t < 4 else 1) * 0.1 ** (int(t >= 6) + int(t >= 9)),
+    ),
+    "warm-up that ends before it would be left": (
+        shapes.warmup_step_decay(3, warmup_cut_step=8),
+        lambda t: min(t / 3, 1),
+    ),
+    "warm-up that a drop comes into": (
         shapes.warmup_step_decay(12, (6,), drop_factor=0.5),
         lambda t: min(t / 12, 1) * 0.5 ** (t >= 6),
     ),
@@ -111,7 +119,7 @@ def test_shapes_under_jit_equal_the_eager_ones():
 
 
 # Peak 1 is not reached where the docstrings say so: a cut warm-up.
-@pytest.mark.parametrize("name", sorted(SHAPES.keys() - {"warm-up that a drop cuts"}))
+@pytest.mark.parametrize("name", sorted(SHAPES.keys() - {"warm-up that a drop comes into"}))
 def test_the_peak_of_a_shape_is_exactly_1_and_no_value_is_below_the_floor(name):
     values = SHAPES[name][0](np.arange(40))
     assert values.max() == 1
@@ -224,6 +232,8 @@ def test_numbers_of_steps_may_be_small_numpy_integers(kind):
         (lambda: shapes.one_cycle(9, final_share=-1e-9), "final_share", -1e-09),
         (lambda: shapes.warmup_step_decay(-1), "warmup_steps", -1),
         (lambda: shapes.warmup_step_decay(1, initial_share=2.0), "initial_share", 2.0),
+        (lambda: shapes.warmup_step_decay(9, warmup_cut_step=-1), "warmup_cut_step", -1),
+        (lambda: shapes.warmup_step_decay(9, warmup_cut_step=2.5), "warmup_cut_step", 2.5),
         (lambda: shapes.warmup_step_decay(1, 5), "drop_steps", 5),
         (lambda: shapes.warmup_step_decay(1, (3, -1)), "drop_steps", -1),
         (lambda: shapes.warmup_step_decay(1, (3, 2)), "drop_steps", (3, 2)),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from silo_jax.training import loop, programs
+from silo_jax.training import in_memory, loop
 from silo_jax.training.interrupts import Stopped
 from silo_jax.training.run import prepared
 from tests.killed_run import PHASES
@@ -86,7 +86,7 @@ def test_stopped_after_any_step_a_run_goes_on_bit_for_bit(tmp_path, monkeypatch)
     """It looks after every step, and is stopped several times within an epoch."""
     config = tiny_config(training__epochs_per_cycle=0, training__steps_per_cycle=30, rewind__step=7)
     straight = run_quietly(config, tmp_path / "straight")
-    monkeypatch.setattr(programs, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(in_memory, "_SECONDS_BETWEEN_LOOKS", 0.0)
     stopped, reached = tmp_path / "stopped", []
     for num_looks in (3, 9, 5, 12, 1, 8):
         with prepared(config, stopped) as experiment, pytest.raises(Stopped):

@@ -13,9 +13,9 @@ from flax import linen as nn
 from silo_jax import shapes
 from silo_jax.pruning import layer_counts
 from silo_jax.rewinding import rewind_lr
+from silo_jax.training.evaluation import evaluate
 from silo_jax.training.step import (
     DeviceSplit,
-    evaluate,
     learning_rate,
     train_epoch,
     train_step,

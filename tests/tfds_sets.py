@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from silo_jax.data import tfds_source as source_module
+from silo_jax.data import tfds_records as records_module
 
 SHAPE = (6, 5, 3)
 CLASSES = 4
@@ -68,6 +68,9 @@ def write_set(
                 image = images[index]
                 image = image if isinstance(image, bytes) else png(image)
                 example = {"image": io.BytesIO(image), "label": int(labels[index])}
+                for key in {*features} - {*example}:
+                    is_text = isinstance(features[key], kinds.Text)
+                    example[key] = f"{split}_{index}" if is_text else 0
                 writer.write(features.serialize_example(example))
             writer.close()
         entries.append(
@@ -120,7 +123,7 @@ def paths(tmp_path):
 
 @pytest.fixture
 def small_reads(monkeypatch):
-    monkeypatch.setattr(source_module, "_RECORDS_PER_READ", 10)
+    monkeypatch.setattr(records_module, "_RECORDS_PER_READ", 10)
 
 
 def whole_train(data):

@@ -1,8 +1,9 @@
 """Decoded images on disk: decoded once, memory-mapped from then on.
 
 A split lies in ``<cache>/<name>/<version>/<split>/`` as ``images.npy``, ``labels.npy`` and
-``split.json``, which says what they were decoded from. The directory appears whole or not at all:
-it is written beside its place under another name, and renamed.
+``split.json``, which says what they were decoded from; labels alone, of images that are streamed,
+in ``<split>_labels/``. The directory appears whole or not at all: it is written beside its place
+under another name, and renamed.
 """
 
 import json
@@ -12,15 +13,17 @@ import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 
 from silo_jax.data.splits import Split
 
 Blocks = Iterable[tuple[np.ndarray, np.ndarray]]
+_Advance = Callable[[int], None]
+_Content = TypeVar("_Content")
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,12 @@ class CachedSplit:
     version: str
     split: str
     num_examples: int
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
     num_classes: int
     encoded_bytes: int
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         """Shape of the array of all images."""
         return (self.num_examples, *self.image_shape)
 
@@ -84,39 +87,95 @@ def cached_split(
       ValueError: the cache holds something else, or cannot be written.
     """
     directory = cache_root(cache_dir) / cached.name / cached.version / cached.split
-    if not directory.exists():
-        _create(directory, cached, decode, progress)
-    return _read(directory, cached)
 
+    def write(directory: Path, advance: _Advance) -> None:
+        _write_images(directory, cached, decode(), advance)
 
-def _read(directory: Path, cached: CachedSplit) -> Split:
-    advice = f"remove {str(directory)!r}, or choose another data.cache_dir"
-    try:
-        found = dict(json.loads((directory / "split.json").read_text()))
+    def read(directory: Path) -> Split:
         images = np.load(directory / "images.npy", mmap_mode="r")
         split = Split(images, np.load(directory / "labels.npy"))
+        if images.shape != cached.shape:
+            raise ValueError(f"images {images.shape}")
+        return split
+
+    return _cached(directory, cached, write, read, progress)
+
+
+def cached_labels(
+    cached: CachedSplit,
+    read_labels: Callable[[], Iterable[np.ndarray]],
+    cache_dir: str | os.PathLike[str] | None,
+    progress: bool,
+) -> np.ndarray:
+    """The labels of a split from the cache, to which they are written first if they are not there.
+
+    Args:
+      cached: what is wanted.
+      read_labels: yields all labels in blocks, in order; called only if they are not there.
+      cache_dir: see `cache_root`.
+      progress: whether reading is shown on stderr.
+
+    Returns:
+      int32 of shape (num_examples,).
+
+    Raises:
+      ValueError: see `cached_split`.
+    """
+    cached = replace(cached, image_shape=())
+    directory = cache_root(cache_dir) / cached.name / cached.version / f"{cached.split}_labels"
+
+    def write(directory: Path, advance: _Advance) -> None:
+        blocks = []
+        for block in read_labels():
+            blocks.append(block)
+            advance(len(block))
+        _write_labels(directory, cached, blocks)
+
+    def read(directory: Path) -> np.ndarray:
+        labels: np.ndarray = np.load(directory / "labels.npy")
+        if labels.dtype != np.int32 or labels.shape != (cached.num_examples,):
+            raise ValueError(f"labels {labels.dtype}{list(labels.shape)}")
+        return labels
+
+    return _cached(directory, cached, write, read, progress)
+
+
+def _cached(
+    directory: Path,
+    cached: CachedSplit,
+    write: Callable[[Path, _Advance], None],
+    read: Callable[[Path], _Content],
+    progress: bool,
+) -> _Content:
+    """What is read from a directory, which is written first if it is not there."""
+    if not directory.exists():
+        _create(directory, cached, write, progress)
+    advice = f"remove {str(directory)!r}, or choose another data.cache_dir"
+    expected = json.loads(json.dumps(asdict(cached)))
+    try:
+        found = dict(json.loads((directory / "split.json").read_text()))
+        if found == expected:
+            return read(directory)
     except (OSError, EOFError, TypeError, ValueError) as error:
         raise ValueError(f"the decoded {cached} is damaged ({error}): {advice}") from error
-    expected = json.loads(json.dumps(asdict(cached)))
-    if found != expected:
-        key = next(key for key in {**expected, **found} if found.get(key) != expected.get(key))
-        raise ValueError(
-            f"the decoded {cached} is of another data set"
-            f" ({key} {found.get(key)} instead of {expected.get(key)}): {advice}"
-        )
-    if images.shape != cached.shape:
-        raise ValueError(f"the decoded {cached} is damaged (images {images.shape}): {advice}")
-    return split
+    key = next(key for key in {**expected, **found} if found.get(key) != expected.get(key))
+    raise ValueError(
+        f"the decoded {cached} is of another data set"
+        f" ({key} {found.get(key)} instead of {expected.get(key)}): {advice}"
+    )
 
 
 def _create(
-    directory: Path, cached: CachedSplit, decode: Callable[[], Blocks], progress: bool
+    directory: Path,
+    cached: CachedSplit,
+    write: Callable[[Path, _Advance], None],
+    progress: bool,
 ) -> None:
     temporary = directory.with_name(f".{directory.name}-{uuid.uuid4().hex}")
     try:
         temporary.mkdir(parents=True)
         with _shown(cached, directory, progress) as advance:
-            _write(temporary, cached, decode(), advance)
+            write(temporary, advance)
         _publish(temporary, directory)
     except OSError as error:
         raise ValueError(
@@ -127,9 +186,7 @@ def _create(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write(
-    directory: Path, cached: CachedSplit, blocks: Blocks, advance: Callable[[int], None]
-) -> None:
+def _write_images(directory: Path, cached: CachedSplit, blocks: Blocks, advance: _Advance) -> None:
     """Writes images as they come: a full disk is an error here, where a memory map would crash."""
     labels = []
     with open(directory / "images.npy", "wb") as file:
@@ -140,6 +197,11 @@ def _write(
             labels.append(block_labels)
             advance(len(images))
         _sync(file)
+    _write_labels(directory, cached, labels)
+
+
+def _write_labels(directory: Path, cached: CachedSplit, labels: list[np.ndarray]) -> None:
+    """Writes labels, and what they are the labels of."""
     count = sum(map(len, labels))
     if count != cached.num_examples:
         raise ValueError(f"{cached} has {count} records; its info says {cached.num_examples}")
@@ -171,9 +233,9 @@ def _sync(file: BinaryIO) -> None:
 
 
 @contextmanager
-def _shown(cached: CachedSplit, directory: Path, progress: bool) -> Iterator[Callable[[int], None]]:
+def _shown(cached: CachedSplit, directory: Path, progress: bool) -> Iterator[_Advance]:
     """A progress bar on a terminal, one line elsewhere; yields what is told of finished images."""
-    title = f"Decoding {cached}"
+    title = f"{'Decoding' if cached.image_shape else 'Reading the labels of'} {cached}"
     if not (progress and sys.stderr.isatty()):
         if progress:
             print(f"{title}, {cached.num_examples} images, into {directory}", file=sys.stderr)

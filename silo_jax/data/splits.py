@@ -113,12 +113,22 @@ def _fault(found: Any) -> str:
 def split_off(whole: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     """Splits `whole` at random into (what is left, a share of it), class by class.
 
-    Both keep the order that `whole` has, and are copies in memory.
+    Both keep the order that `whole` has, and are copies in memory; see `split_indices`.
+    """
+    rest, part = split_indices(whole.labels, fraction, seed)
+    return take(whole, rest), take(whole, part)
+
+
+def split_indices(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Splits examples at random into (what is left, a share of them), class by class.
 
     Args:
-      whole: the examples to split.
+      labels: of the examples, of shape (n,).
       fraction: share that goes into the second part, between 0 and 1; rounded up to an example.
       seed: from 0 to 2**32 - 1; the same seed gives the same parts.
+
+    Returns:
+      The indices of both parts, each in ascending order.
 
     Raises:
       ValueError: a class has one example only, or there are too few for each class to be in both
@@ -126,20 +136,20 @@ def split_off(whole: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     """
     from sklearn.model_selection import train_test_split
 
-    indices = np.arange(len(whole))
-    _, first, counts = np.unique(whole.labels, return_index=True, return_counts=True)
+    _, first, counts = np.unique(labels, return_index=True, return_counts=True)
     if 1 in counts:
         index = int(first[counts == 1].min())
-        label = whole.labels[index]
+        label = labels[index]
         raise ValueError(f"label {index} is the only {label}; allowed: two or more of a class")
-    size, fewest, most = math.ceil(fraction * len(whole)), len(counts), len(whole) - len(counts)
+    size, fewest, most = math.ceil(fraction * len(labels)), len(counts), len(labels) - len(counts)
     if not fewest <= size <= most:
         raise ValueError(f"{size} images; allowed: {fewest}..{most}, for every class in both parts")
     rest, part = train_test_split(
-        indices, test_size=fraction, stratify=whole.labels, random_state=seed
+        np.arange(len(labels)), test_size=fraction, stratify=labels, random_state=seed
     )
-    return _take(whole, np.sort(rest)), _take(whole, np.sort(part))
+    return np.sort(rest), np.sort(part)
 
 
-def _take(whole: Split, indices: np.ndarray) -> Split:
+def take(whole: Split, indices: np.ndarray) -> Split:
+    """The examples of those indices, copied into memory."""
     return Split(np.asarray(whole.images[indices]), np.asarray(whole.labels[indices]))

@@ -1,14 +1,14 @@
-"""Image-classification sets of TensorFlow Datasets (TFDS), read without TensorFlow.
+"""Image-classification sets of TensorFlow Datasets (TFDS): found by name, and prepared.
 
-TFDS reads what it prepared as array_record with NumPy and Pillow alone; only preparing a set, which
-downloads and re-encodes it, needs TensorFlow.
+Only preparing a set, which downloads and re-encodes it, needs TensorFlow; `tfds_records` reads it
+without.
 """
 
 import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,12 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from silo_jax.data.cache import CachedSplit, cached_split
-from silo_jax.data.splits import Split, check_labels
-
 _NAME = re.compile(r"([A-Za-z]\w*)(?:/([\w.\-]+))?(?::((?:\d+|\*)(?:\.(?:\d+|\*)){2}))?")
 _ALLOWED = "'digits' or the TFDS name of an image-classification set"
-_RECORDS_PER_READ = 1000
+_UNLABELLED_TEST = ("imagenet2012",)
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class TfdsImages:
       data_dir: the directory in which TFDS prepares sets.
       image_key: feature that holds the image.
       label_key: feature that holds the class.
-      image_shape: height, width, channels.
+      image_shape: height, width, channels; () where images differ in size.
       num_classes: labels are 0..num_classes - 1.
     """
 
@@ -41,7 +38,7 @@ class TfdsImages:
     data_dir: str
     image_key: str
     label_key: str
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
     num_classes: int
 
     @property
@@ -50,64 +47,42 @@ class TfdsImages:
         return str(self.builder.info.full_name).rpartition("/")[0]
 
     @property
+    def classes(self) -> list[str]:
+        """Names of the classes, by label."""
+        return list(self.builder.info.features[self.label_key].names)
+
+    @property
+    def test_split(self) -> str:
+        """The held-out split that has labels: ImageNet's is called "validation"."""
+        if self.builder.name in _UNLABELLED_TEST:
+            return "validation"
+        splits = self.builder.info.splits
+        return "validation" if "validation" in splits and "test" not in splits else "test"
+
+    @property
     def version(self) -> str:
         """The version: "3.0.1"."""
         return str(self.builder.info.full_name).rpartition("/")[2]
 
 
-def find_images(name: str, data_dir: str | os.PathLike[str] | None) -> TfdsImages:
+def find_images(
+    name: str, data_dir: str | os.PathLike[str] | None, *, any_size: bool = False
+) -> TfdsImages:
     """The TFDS set of that name, whether it is prepared or not; reads a few small files only.
 
     Args:
       name: ``name[/configuration][:version]``, as TFDS understands it.
       data_dir: where TFDS keeps prepared sets; ``None`` takes the environment variable
         ``TFDS_DATA_DIR``, else ``~/tensorflow_datasets``.
+      any_size: whether images may differ in size.
 
     Raises:
       ValueError: there is no such set, or it is not one of images with one label each, of one
-        shape.
+        shape unless they may differ.
     """
     data_dir = os.fspath(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     data_dir = os.path.expanduser(data_dir)
-    return _as_images(_open_builder(name, data_dir), name, data_dir)
-
-
-def load_split(
-    source: TfdsImages, split: str, *, cache_dir: str | os.PathLike[str] | None, progress: bool
-) -> Split:
-    """A split, decoded at the first call and memory-mapped from the cache ever after.
-
-    Args:
-      source: a prepared set.
-      split: "train" or "test".
-      cache_dir: see ``load_data``.
-      progress: whether decoding is shown on stderr.
-
-    Raises:
-      ValueError: the set has no such split, or an empty one, or is prepared in a format without
-        random access, or the cache holds something else.
-      RuntimeError: the records cannot be read.
-    """
-    splits = source.builder.info.splits
-    if split not in splits:
-        raise ValueError(
-            f"data.name: {source.name!r} has no {split!r} split; allowed: a set with the splits"
-            f" 'train' and 'test' (this one has {', '.join(map(repr, splits)) or 'none'})"
-        )
-    if not splits[split].num_examples:
-        raise ValueError(
-            f"data.name: {source.name!r} has 0 images in {split!r}; allowed: at least 1"
-        )
-    cached = CachedSplit(
-        name=source.name,
-        version=source.version,
-        split=split,
-        num_examples=splits[split].num_examples,
-        image_shape=source.image_shape,
-        num_classes=source.num_classes,
-        encoded_bytes=splits[split].num_bytes,
-    )
-    return cached_split(cached, lambda: _decode(source, split), cache_dir, progress)
+    return _as_images(_open_builder(name, data_dir), name, data_dir, any_size)
 
 
 def prepare(source: TfdsImages, name: str) -> TfdsImages:
@@ -119,7 +94,7 @@ def prepare(source: TfdsImages, name: str) -> TfdsImages:
     """
     import tensorflow_datasets as tfds
 
-    with _quiet():
+    with quiet():
         if source.builder.is_prepared():
             return source
     where = f"data.name: {name!r} is not prepared in data.data_dir {source.data_dir!r}"
@@ -133,8 +108,8 @@ def prepare(source: TfdsImages, name: str) -> TfdsImages:
         builder = tfds.builder(name, data_dir=source.data_dir, file_format="array_record")
         builder.download_and_prepare()
     except Exception as error:
-        raise RuntimeError(f"{where} and TFDS cannot prepare it: {_first_line(error)}") from error
-    return _as_images(builder, name, source.data_dir)
+        raise RuntimeError(f"{where} and TFDS cannot prepare it: {first_line(error)}") from error
+    return replace(source, builder=builder)
 
 
 def _open_builder(name: str, data_dir: str) -> Any:
@@ -146,7 +121,7 @@ def _open_builder(name: str, data_dir: str) -> Any:
             f"data.name: {name!r}; allowed: {_ALLOWED}, written name[/configuration][:version]"
         )
     try:
-        with _quiet():
+        with quiet():
             return tfds.builder(name, data_dir=data_dir)
     except Exception as error:
         base, configuration, _ = parts.groups()
@@ -167,10 +142,10 @@ def _why_not(
         near = _near(configuration, configurations)
         allowed = "a configuration that it has" if configurations else f"{base!r} without one"
         return f"data.name: {name!r}: no such configuration; allowed: {allowed}{near}"
-    return f"data.name: {name!r} cannot be opened by TFDS in {data_dir!r}: {_first_line(error)}"
+    return f"data.name: {name!r} cannot be opened by TFDS in {data_dir!r}: {first_line(error)}"
 
 
-def _as_images(builder: Any, name: str, data_dir: str) -> TfdsImages:
+def _as_images(builder: Any, name: str, data_dir: str, any_size: bool) -> TfdsImages:
     """Finds image and label among the features, or says why the set is not usable."""
     from tensorflow_datasets import features as kinds
 
@@ -186,10 +161,12 @@ def _as_images(builder: Any, name: str, data_dir: str) -> TfdsImages:
             f" (its supervised keys are {builder.info.supervised_keys!r})"
         )
     image, label = found
-    if len(image.shape) != 3 or None in image.shape or image.np_dtype != np.uint8:
+    one_shape = len(image.shape) == 3 and None not in image.shape
+    if image.np_dtype != np.uint8 or not (one_shape or any_size):
         raise ValueError(
             f"data.name: {name!r} has images {np.dtype(image.np_dtype)}{list(image.shape)};"
-            " allowed: a set of uint8 images of one fixed shape (height, width, channels)"
+            " allowed: a set of uint8 images of one fixed shape (height, width, channels), or of"
+            " any size where data.image_size is above 0"
         )
     if not label.num_classes:
         raise ValueError(f"data.name: {name!r} does not say how many classes it has")
@@ -198,49 +175,9 @@ def _as_images(builder: Any, name: str, data_dir: str) -> TfdsImages:
         data_dir=data_dir,
         image_key=keys[0],
         label_key=keys[1],
-        image_shape=tuple(image.shape),
+        image_shape=tuple(image.shape) if one_shape else (),
         num_classes=label.num_classes,
     )
-
-
-def _decode(source: TfdsImages, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields images and labels a thousand at a time, in the order of the records."""
-    where = f"{source.name}:{source.version} {split} in {source.data_dir!r}"
-    with _explained(source, where):
-        records = source.builder.as_data_source(split=split)
-    for start in range(0, len(records), _RECORDS_PER_READ):
-        stop = min(start + _RECORDS_PER_READ, len(records))
-        with _explained(source, f"records {start}..{stop - 1} of {where}"):
-            block = records.__getitems__(list(range(start, stop)))
-        images = [record[source.image_key] for record in block]
-        labels = np.array([record[source.label_key] for record in block])
-        _check_shapes(images, source.image_shape, where, start)
-        check_labels(labels, source.num_classes, where, start)
-        yield np.stack(images), labels.astype(np.int32)
-
-
-@contextmanager
-def _explained(source: TfdsImages, what: str) -> Iterator[None]:
-    """Turns whatever goes wrong while reading into one line."""
-    try:
-        with _quiet():
-            yield
-    except NotImplementedError as error:
-        raise ValueError(
-            f"data.data_dir: {what} is prepared as {source.builder.info.file_format.value}, which"
-            " only TensorFlow reads; allowed: a directory where it is prepared as array_record, or"
-            ' an empty one to prepare it in, with TensorFlow: pip install "silo-jax[tfds-prepare]"'
-        ) from error
-    except Exception as error:
-        raise RuntimeError(f"data.data_dir: cannot read {what}: {_first_line(error)}") from error
-
-
-def _check_shapes(images: list[np.ndarray], shape: tuple[int, ...], where: str, start: int) -> None:
-    for index, image in enumerate(images, start):
-        if image.shape != shape:
-            raise ValueError(
-                f"{where}: image {index} has the shape {image.shape}; allowed: {shape}"
-            )
 
 
 def _prepared_names(data_dir: str) -> set[str]:
@@ -268,14 +205,14 @@ def _near(value: str, choices: Iterable[str]) -> str:
     return f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """What TFDS says in many lines, in one, without the arguments it repeats before it."""
     message = re.sub(r'^Failed to construct dataset .*}": ', "", str(error)).strip()
     return message.splitlines()[0].strip() if message else type(error).__name__
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keeps TFDS from logging what is said here in an error, or is no news."""
     from absl import logging
 

@@ -1,13 +1,13 @@
-"""Residual networks for 32×32 images: ResNet-20, 32, 56 and their like."""
+"""Residual networks for 32×32 images: ResNet-20, 32, 56, 110 and their like."""
 
-from functools import partial
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from silo_jax.checks import require_choice, require_int
-from silo_jax.models.conv import Conv
+from silo_jax.models.layers import batch_norm, he_conv, require_dtype
 
 SHORTCUTS = ("identity", "projection")
 
@@ -17,36 +17,42 @@ class ResNetCifar(nn.Module):
 
     ResNet-20 has 269 722 trainable parameters with identity shortcuts and 272 474 with projections
     (10 classes). Convolutions have no bias; He normal initialisation; BatchNorm momentum 0.9.
+    Pruned are the kernels of all convolutions and of the dense layer.
 
     Attributes:
       num_classes: size of the output.
       depth: 6n + 2: 20, 32, 44, 56, 110, ….
       shortcut: where a block changes the shape: "identity" takes every other pixel and pads the
         channels with zeros (option A of the paper), "projection" is a 1×1 convolution (option B).
+      dtype: of the computation, "float32" or "bfloat16"; parameters and logits are float32.
 
     References:
       He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, arXiv:1512.03385.
     """
 
+    prunable: ClassVar[tuple[str, ...]] = ("kernel$",)
+
     num_classes: int
     depth: int = 20
     shortcut: str = "identity"
+    dtype: str = "float32"
 
     def __post_init__(self) -> None:
         require_int("model.depth", self.depth, minimum=8)
         if self.depth % 6 != 2:
             raise ValueError(f"model.depth: {self.depth}; allowed: 6n + 2, that is 8, 14, 20, …")
         require_choice("model.shortcut", self.shortcut, SHORTCUTS)
+        require_dtype(self.dtype)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
-        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, epsilon=1e-5)
-        x = nn.relu(norm()(_conv(16, strides=1)(images)))
+        x = he_conv(16, dtype=self.dtype)(images)
+        x = nn.relu(batch_norm(train, self.dtype)()(x))
         for stage, channels in enumerate((16, 32, 64)):
             for block in range((self.depth - 2) // 6):
                 strides = 2 if stage > 0 and block == 0 else 1
-                x = ResidualBlock(channels, strides, self.shortcut)(x, train)
+                x = ResidualBlock(channels, strides, self.shortcut, self.dtype)(x, train)
         return nn.Dense(self.num_classes, kernel_init=nn.initializers.he_normal())(x.mean((1, 2)))
 
 
@@ -56,32 +62,22 @@ class ResidualBlock(nn.Module):
     channels: int
     strides: int
     shortcut: str
+    dtype: str
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, epsilon=1e-5)
-        y = nn.relu(norm()(_conv(self.channels, self.strides)(x)))
-        y = norm()(_conv(self.channels, strides=1)(y))
+        norm = batch_norm(train, self.dtype)
+        y = he_conv(self.channels, strides=self.strides, dtype=self.dtype)(x)
+        y = norm()(he_conv(self.channels, dtype=self.dtype)(nn.relu(norm()(y))))
         if x.shape == y.shape:
             return nn.relu(x + y)
         if self.shortcut == "projection":
-            x = norm(name="norm_shortcut")(
-                _conv(self.channels, self.strides, size=1, name="conv_shortcut")(x)
+            project = he_conv(
+                self.channels, 1, strides=self.strides, dtype=self.dtype, name="conv_shortcut"
             )
+            x = norm(name="norm_shortcut")(project(x))
         else:
             x = x[:, :: self.strides, :: self.strides]
             missing = self.channels - x.shape[-1]
             x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (missing // 2, missing - missing // 2)))
         return nn.relu(x + y)
-
-
-def _conv(channels: int, strides: int, size: int = 3, name: str | None = None) -> Conv:
-    return Conv(
-        channels,
-        (size, size),
-        strides=strides,
-        padding=size // 2,
-        use_bias=False,
-        kernel_init=nn.initializers.he_normal(),
-        name=name,
-    )

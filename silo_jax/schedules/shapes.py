@@ -204,18 +204,20 @@ def warmup_step_decay(
     drop_steps: Sequence[int] = (),
     drop_factor: float = 0.1,
     initial_share: float = 0.0,
+    warmup_cut_step: int | None = None,
 ) -> optax.Schedule:
     """Linear warm-up to 1, then a drop by a factor at each of the given steps.
 
     ``ramp(t) · drop_factor ** (number of drop_steps ≤ t)``, where the ramp goes from
-    initial_share at step 0 to 1 at step warmup_steps. A drop before the warm-up has ended cuts it:
-    the ramp goes on below it, as in the authors' ResNet-20 script.
+    initial_share at step 0 to 1 at step warmup_steps, or is left for 1 at warmup_cut_step, as both
+    scripts of the SILO authors do. Below a drop that comes before its end the ramp goes on.
 
     Args:
       warmup_steps: steps of the ramp, at least 0 (no warm-up).
       drop_steps: steps at which the learning rate drops, ascending; any number of them.
       drop_factor: what each drop multiplies by, in [0, 1].
       initial_share: first value of the ramp as a share of the peak, in [0, 1].
+      warmup_cut_step: step from which on the ramp counts as 1, however far it is; at least 0.
 
     Returns:
       An optax schedule with peak 1.
@@ -228,11 +230,15 @@ def warmup_step_decay(
       >>> shape = shapes.warmup_step_decay(warmup_steps=4, drop_steps=(8, 10))
       >>> [round(float(v), 3) for v in shape([0, 1, 4, 7, 8, 10])]
       [0.0, 0.25, 1.0, 1.0, 0.1, 0.01]
+      >>> shapes.warmup_step_decay(warmup_steps=4, warmup_cut_step=2)(range(4)).tolist()
+      [0.0, 0.25, 1.0, 1.0]
 
     References:
       Frankle & Carbin, "The Lottery Ticket Hypothesis", ICLR 2019, arXiv:1803.03635.
     """
     ramp = with_warmup(constant(), warmup_steps, initial_share)
+    cut_step = warmup_steps if warmup_cut_step is None else warmup_cut_step
+    require_steps("warmup_cut_step", cut_step, minimum=0)
     if not np.iterable(drop_steps):
         raise ValueError(f"drop_steps: {shown(drop_steps)}; allowed: a sequence of steps")
     drop_steps = tuple(drop_steps)
@@ -245,8 +251,9 @@ def warmup_step_decay(
     factors = jnp.asarray([drop_factor**n for n in range(len(drop_steps) + 1)], float)
 
     def shape(step: Any) -> jax.Array:
-        num_drops = jnp.searchsorted(drops, clip_step(step, MAX_STEPS), side="right")
-        return ramp(step) * factors[num_drops]
+        step = clip_step(step, MAX_STEPS)
+        num_drops = jnp.searchsorted(drops, step, side="right")
+        return jnp.where(step < cut_step, ramp(step), 1) * factors[num_drops]
 
     return shape
 

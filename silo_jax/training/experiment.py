@@ -1,13 +1,15 @@
 """An experiment: a config brought to life with its data, its recipe and its durations in steps."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
 from silo_jax import shapes
-from silo_jax.data import ImageData, Split, channel_statistics, load_data
+from silo_jax.data import EncodedData, ImageData, channel_statistics, load_data, open_data
+from silo_jax.data.joined import split_again
 from silo_jax.models import create_model
 from silo_jax.pruning import layer_counts
 from silo_jax.rewinding import hold_last_lr
@@ -18,11 +20,20 @@ from silo_jax.training.config import (
     make_shape,
     rewind_policies,
 )
+from silo_jax.training.criterion import needs_reference
 from silo_jax.training.optimizer import make_optimizer
 from silo_jax.training.state import TrainState, create_state
-from silo_jax.training.step import DeviceSplit, Recipe
+from silo_jax.training.step import DeviceSplit, Recipe, steps_in_epoch
 
 _MAX_STEPS = 2**31 - 1
+
+
+class DeviceData(NamedTuple):
+    """A data set on the device."""
+
+    train: DeviceSplit
+    validation: DeviceSplit
+    test: DeviceSplit
 
 
 @dataclass(frozen=True)
@@ -33,10 +44,8 @@ class Experiment:
     recipe: Recipe
     lengths: Durations
     steps_per_epoch: int
-    image_shape: tuple[int, int, int]
-    train: DeviceSplit
-    validation: DeviceSplit
-    test: DeviceSplit
+    image_shape: tuple[int, ...]
+    data: DeviceData | EncodedData
 
     @property
     def num_cycles(self) -> int:
@@ -69,7 +78,9 @@ class Experiment:
             seed=seed,
             image_shape=self.image_shape,
             peaks=self.peaks,
-            prunable=self.config.pruning.prunable or None,
+            prunable=self.config.pruning.prunable or self.recipe.model.prunable,
+            initialization=self.config.training.initialization,
+            with_reference=needs_reference(self.config.pruning.criterion),
         )
 
     def position(self, step: int) -> tuple[int, int, int]:
@@ -86,37 +97,58 @@ def load_experiment(config: ConfigDict) -> Experiment:
     Raises:
       ValueError: one line with the field, its value and what is allowed.
     """
-    data = load_data(
-        config.data.name,
-        data_dir=config.data.data_dir or None,
-        cache_dir=config.data.cache_dir or None,
-        validation_fraction=config.data.validation_fraction,
-        split_seed=config.data.split_seed,
-    )
-    num_images, *image_shape = data.train.images.shape
+    data = _load(config)
+    num_images = len(data.train)
     if config.training.batch_size > num_images:
         raise ValueError(
             f"training.batch_size: {config.training.batch_size}; allowed: at most the "
             f"{num_images} training images of {config.data.name}"
         )
-    steps_per_epoch = num_images // config.training.batch_size
+    steps_per_epoch = steps_in_epoch(
+        num_images, config.training.batch_size, drop_last=config.training.drop_last
+    )
     lengths = durations(config, steps_per_epoch)
+    if isinstance(data, EncodedData):
+        image_shape: tuple[int, ...] = (config.data.image_size, config.data.image_size, 3)
+    else:
+        image_shape = data.train.images.shape[1:]
     _check_against_data(config, lengths, image_shape)
     experiment = Experiment(
         config=config,
-        recipe=_recipe(config, data, lengths),
+        recipe=_recipe(config, data, lengths, image_shape[-1]),
         lengths=lengths,
         steps_per_epoch=steps_per_epoch,
-        image_shape=tuple(image_shape),
-        train=_on_device(data.train),
-        validation=_on_device(data.validation),
-        test=_on_device(data.test),
+        image_shape=image_shape,
+        data=data if isinstance(data, EncodedData) else _on_device(data),
     )
     _check_weights_left(experiment)
     return experiment
 
 
-def _check_against_data(config: ConfigDict, lengths: Durations, image_shape: list[int]) -> None:
+def _load(config: ConfigDict) -> ImageData | EncodedData:
+    arguments = {
+        "data_dir": config.data.data_dir or None,
+        "cache_dir": config.data.cache_dir or None,
+        "validation_fraction": config.data.validation_fraction,
+        "split_seed": config.data.split_seed,
+        "classes": config.data.classes,
+    }
+    if config.data.image_size:
+        return open_data(config.data.name, **arguments)
+    data = load_data(config.data.name, **arguments)
+    if not config.data.test_fraction:
+        return data
+    return split_again(
+        data,
+        test_fraction=config.data.test_fraction,
+        validation_fraction=config.data.validation_fraction,
+        seed=config.data.split_seed,
+    )
+
+
+def _check_against_data(
+    config: ConfigDict, lengths: Durations, image_shape: tuple[int, ...]
+) -> None:
     """Refuses more steps than can be counted, and crops that can miss the whole image."""
     num_cycles, side = config.pruning.num_cycles, min(image_shape[:2])
     most = _MAX_STEPS // num_cycles
@@ -155,10 +187,12 @@ def _check_weights_left(experiment: Experiment) -> None:
             )
 
 
-def _recipe(config: ConfigDict, data: ImageData, lengths: Durations) -> Recipe:
-    training, num_channels = config.training, data.train.images.shape[-1]
+def _recipe(
+    config: ConfigDict, data: ImageData | EncodedData, lengths: Durations, num_channels: int
+) -> Recipe:
+    training = config.training
     mean, std = tuple(config.data.mean), tuple(config.data.std)
-    if not mean:
+    if not mean and isinstance(data, ImageData):
         mean, std = (tuple(map(float, s)) for s in channel_statistics(data.train.images))
     if len(mean) != num_channels:
         raise ValueError(f"data.mean: {mean}; allowed: {num_channels} numbers, one a channel")
@@ -182,6 +216,10 @@ def _recipe(config: ConfigDict, data: ImageData, lengths: Durations) -> Recipe:
         crop_padding=config.data.crop_padding,
         flip=config.data.flip,
         repeat_data=config.rewind.data_order,
+        drop_last=training.drop_last,
+        zero_is_dead=config.pruning.zero_is_dead,
+        augment_evaluation=config.evaluation.augment,
+        drop_last_evaluation=config.evaluation.drop_last,
     )
 
 
@@ -192,5 +230,6 @@ def _shape_of_cycles(config: ConfigDict, lengths: Durations) -> tuple[optax.Sche
     return (shape, *(held if policy == "finetune" else shape for policy in policies))
 
 
-def _on_device(split: Split) -> DeviceSplit:
-    return DeviceSplit(jnp.asarray(split.images), jnp.asarray(split.labels))
+def _on_device(data: ImageData) -> DeviceData:
+    splits = (data.train, data.validation, data.test)
+    return DeviceData(*(DeviceSplit(jnp.asarray(s.images), jnp.asarray(s.labels)) for s in splits))

@@ -21,11 +21,14 @@ from silo_jax.training.workdir import (
 # Fields that settle which arrays a state has, what its step means, or what it has been trained on.
 _FIXED = (
     "data.",
+    "evaluation.",
     "model.",
+    "pruning.criterion",
     "pruning.prunable",
     "rewind.epoch",
     "rewind.step",
     "training.batch_size",
+    "training.drop_last",
     "training.epochs_per_cycle",
     "training.optimizer",
     "training.steps_per_cycle",

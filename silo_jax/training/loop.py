@@ -2,9 +2,8 @@
 
 import math
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -24,11 +23,12 @@ from silo_jax.training.results import (
     write_json,
     write_schedule,
 )
+from silo_jax.training.scoring import chosen_epoch, needs_test
 from silo_jax.training.state import Sums, TrainState
 from silo_jax.training.workdir import checkpoints_of
 
 _SCHEDULE_ROWS = 4000
-_EPOCH_ONLY = ("epoch", "lr", "images_per_second")
+_EPOCH_ONLY = ("lr", "images_per_second")
 
 
 def run_seeds(
@@ -59,7 +59,7 @@ def run_seeds(
         console, total_epochs=len(seeds) * epochs_per_seed, num_cycles=experiment.num_cycles
     )
     programs = None
-    with progress:
+    with progress, ExitStack() as stack:
         for seed in seeds:
             checkpoints = checkpoints_of(workdir, experiment, seed)
             with closing(checkpoints):
@@ -68,7 +68,7 @@ def run_seeds(
                     continue
                 if programs is None:
                     write_json(workdir / "environment.json", environment())
-                    programs = Programs(experiment, stop)
+                    programs = stack.enter_context(closing(Programs(experiment, stop)))
                 SeedRun(experiment, programs, seed, checkpoints, results, progress).run()
     return [divergence for seed in seeds if (divergence := results.given_up(seed))]
 
@@ -148,6 +148,7 @@ class SeedRun:
     ) -> None:
         """Evaluates after an epoch; the last one of a cycle adds the cycle's row."""
         started, step = time.perf_counter(), int(state.step)
+        ends_cycle = step % self._experiment.lengths.steps_per_cycle == 0
         row = {
             "seed": self._seed,
             "cycle": cycle,
@@ -159,11 +160,15 @@ class SeedRun:
             **self._programs.evaluate(state, "val"),
             "images_per_second": round(int(sums.examples) / train_seconds),
         }
+        earlier = self._results.epochs_of_cycle(self._seed, cycle)
+        select = self._experiment.config.evaluation.select
+        if needs_test(select, row, earlier, ends_cycle=ends_cycle):
+            row |= self._programs.evaluate(state, "test")
         row["seconds"] = round(train_seconds + time.perf_counter() - started, 4)
         self._results.add_epoch(row)
         self._progress.epoch(row)
-        if step % self._experiment.lengths.steps_per_cycle == 0:
-            self._finish_cycle(state, row)
+        if ends_cycle:
+            self._finish_cycle(state, cycle)
 
     def _last_lr(self, state: TrainState) -> float:
         return float(self._programs.learning_rate(state.replace(step=state.step - 1)))
@@ -206,15 +211,17 @@ class SeedRun:
         self._checkpoints.save_rewind_point(state)
         return self._programs.train(state, end)
 
-    def _finish_cycle(self, state: TrainState, last_epoch: dict[str, Any]) -> None:
-        cycle, step = last_epoch["cycle"], last_epoch["step"]
+    def _finish_cycle(self, state: TrainState, cycle: int) -> None:
+        evaluation, step = self._experiment.config.evaluation, int(state.step)
+        epochs = self._results.epochs_of_cycle(self._seed, cycle)
+        scored = chosen_epoch(evaluation.select, epochs, last_epoch=evaluation.last_epoch)
         counts = layer_counts(state.masks)
         row = {
-            **{key: value for key, value in last_epoch.items() if key not in _EPOCH_ONLY},
+            **{key: value for key, value in scored.items() if key not in _EPOCH_ONLY},
+            "step": step,
             "weights_left": sum(kept for _, kept in counts.values()),
             "max_lr": float(state.peaks[cycle]),
-            **self._programs.evaluate(state, "test"),
-            "seconds": round(self._results.seconds_of_cycle(self._seed, cycle), 3),
+            "seconds": round(sum(epoch["seconds"] for epoch in epochs), 3),
         }
         layers = [
             {

@@ -32,6 +32,7 @@ CYCLE_COLUMNS = (
     "density",
     "weights_left",
     "max_lr",
+    "epoch",
     "train_loss",
     "train_accuracy",
     "val_loss",
@@ -121,10 +122,10 @@ class Results:
         kinds = Divergence.__annotations__
         return [Divergence(**{k: kinds[k](v) for k, v in row.items()}) for row in rows]
 
-    def seconds_of_cycle(self, seed: int, cycle: int) -> float:
-        """The time that the epochs of a cycle took, those of interrupted sessions included."""
+    def epochs_of_cycle(self, seed: int, cycle: int) -> list[Row]:
+        """The rows of a cycle so far, those of interrupted sessions included."""
         rows = (json.loads(line) for line in self._metrics.read_text().splitlines())
-        return sum(row["seconds"] for row in rows if (row["seed"], row["cycle"]) == (seed, cycle))
+        return [row for row in rows if (row["seed"], row["cycle"]) == (seed, cycle)]
 
     def drop_after(self, seed: int, step: int) -> None:
         """Drops what the seed reached past a global step, and a line that was cut off."""

@@ -59,7 +59,8 @@ def prepared(
     """
     check_config(config)
     check_workdir(Path(workdir), config)
-    check_data_name(config.data.name, config.data.data_dir or None)
+    streamed = config.data.image_size > 0
+    check_data_name(config.data.name, config.data.data_dir or None, streamed=streamed)
     experiment = load_experiment(config)
     forked = Path(source) if source else None
     cycles = check_fork(forked, Path(workdir), experiment)

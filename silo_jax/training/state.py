@@ -11,8 +11,11 @@ from flax import linen as nn
 from flax import struct
 from jax.typing import ArrayLike
 
+from silo_jax.models.vit import ViT
+from silo_jax.models.vit_checkpoint import load_checkpoint
 from silo_jax.pruning import apply_masks, init_masks
 from silo_jax.pruning.masks import Prunable, apply_mask
+from silo_jax.training.initialization import redraw
 
 PyTree = Any
 
@@ -40,9 +43,10 @@ class TrainState(struct.PyTreeNode):
       next_masks: masks of the next cycle: those in force until the last step of a cycle prunes.
       opt_state: optimizer state.
       peaks: max_lr of each cycle, shape ``(num_cycles,)``.
-      rng: key from which data order, augmentation and new weights are drawn; never changed.
+      rng: key of data order, augmentation, dropout and new weights; never changed.
       sums: of the current epoch so far; not finite once a loss was not.
       last_loss: mean loss of the last batch for which it was finite, float32 scalar.
+      reference: weights at the start of the epoch, where the criterion needs them; else empty.
     """
 
     step: jax.Array
@@ -55,6 +59,7 @@ class TrainState(struct.PyTreeNode):
     rng: jax.Array
     sums: Sums
     last_loss: jax.Array
+    reference: PyTree
 
     @property
     def variables(self) -> dict[str, PyTree]:
@@ -67,11 +72,13 @@ def create_state(
     optimizer: optax.GradientTransformation,
     *,
     seed: int,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     peaks: ArrayLike | Sequence[float],
     prunable: Prunable = None,
+    initialization: str = "model",
+    with_reference: bool = False,
 ) -> TrainState:
-    """The state before the first step: dense network, initialised from the seed.
+    """The state before the first step: dense network, initialised from the seed or a checkpoint.
 
     Args:
       model: linen module, called as ``model(images, train)``.
@@ -80,12 +87,18 @@ def create_state(
       image_shape: (height, width, channels).
       peaks: max_lr of each cycle, shape ``(num_cycles,)``.
       prunable: which leaves take part in pruning (see `silo_jax.init_masks`).
+      initialization: see `init_network`.
+      with_reference: whether the criterion needs the weights at the start of the epoch.
 
     Raises:
-      ValueError: ``prunable`` fits no leaf.
+      ValueError: ``prunable`` fits no leaf, or the model's checkpoint is not of this model.
     """
     init_rng, train_rng = jax.random.split(jax.random.PRNGKey(seed))
-    params, batch_stats = init_network(model, image_shape, init_rng)
+    params, batch_stats = init_network(model, image_shape, init_rng, initialization=initialization)
+    if isinstance(model, ViT) and model.checkpoint:
+        params = load_checkpoint(
+            model.checkpoint, model, params, image_shape=image_shape, new_head=model.new_head
+        )
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
@@ -97,16 +110,25 @@ def create_state(
         rng=train_rng,
         sums=no_sums(),
         last_loss=jnp.full((), jnp.nan, jnp.float32),
+        reference=jax.tree.map(jnp.copy, params) if with_reference else {},
     )
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1), static_argnames="initialization")
 def init_network(
-    model: nn.Module, image_shape: tuple[int, int, int], rng: jax.Array
+    model: nn.Module,
+    image_shape: tuple[int, ...],
+    rng: jax.Array,
+    *,
+    initialization: str = "model",
 ) -> tuple[PyTree, PyTree]:
-    """Random weights of a network, and BatchNorm's statistics before any image, from a key."""
+    """Random weights of a network, and BatchNorm's statistics before any image, from a key.
+
+    With the initialisation "authors", weights are those of `redraw` in place of the model's own.
+    """
     variables = model.init(rng, jnp.zeros((1, *image_shape)))
-    return variables["params"], variables.get("batch_stats", {})
+    params, batch_stats = variables["params"], variables.get("batch_stats", {})
+    return redraw(params, rng) if initialization == "authors" else params, batch_stats
 
 
 def start_cycle(

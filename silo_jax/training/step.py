@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,8 @@ from jax import lax
 from silo_jax.data import augment, normalize
 from silo_jax.pruning import apply_masks, prune
 from silo_jax.schedules import cycle_schedule
-from silo_jax.training.state import Sums, TrainState, no_sums
+from silo_jax.training.criterion import criterion_of_run, needs_reference
+from silo_jax.training.state import Sums, TrainState
 
 PyTree = Any
 
@@ -38,12 +40,17 @@ class Recipe:
       mean: per channel, of images scaled to [0, 1].
       std: per channel.
       prune_fraction: share of the remaining weights that goes at the end of a cycle.
-      criterion: see `silo_jax.prune`.
+      criterion: see `silo_jax.training.criterion`.
       scope: see `silo_jax.prune`.
       min_kept: see `silo_jax.prune`.
       crop_padding: pixels of zero padding for random crops; 0 for none.
       flip: whether images are flipped at random.
       repeat_data: whether every cycle draws images and augmentation as the first one did.
+      drop_last: whether images that do not fill a batch sit the epoch out, or make a smaller one.
+      zero_is_dead: whether weights that are exactly 0 count as pruned when a cycle ends.
+      augment_evaluation: whether images are cropped and flipped in evaluation, too.
+      drop_last_evaluation: whether images that do not fill a batch are counted, but as wrong.
+      batch_sharding: how batches are split over several devices; None on one.
     """
 
     model: nn.Module
@@ -60,6 +67,11 @@ class Recipe:
     crop_padding: int = 0
     flip: bool = False
     repeat_data: bool = False
+    drop_last: bool = True
+    zero_is_dead: bool = False
+    augment_evaluation: bool = False
+    drop_last_evaluation: bool = False
+    batch_sharding: jax.sharding.NamedSharding | None = None
 
 
 def learning_rate(recipe: Recipe, state: TrainState) -> jax.Array:
@@ -73,13 +85,22 @@ def train_step(recipe: Recipe, state: TrainState, batch: DeviceSplit) -> tuple[T
     The masks in force stay until the next cycle starts, so that the network which this cycle has
     trained can still be evaluated and kept.
     """
-    augment_rng = jax.random.fold_in(jax.random.fold_in(state.rng, 1), _data_step(recipe, state))
+    batch = spread(recipe, batch)
+    data_step = _data_step(recipe, state)
+    augment_rng = jax.random.fold_in(jax.random.fold_in(state.rng, 1), data_step)
+    dropout_rng = jax.random.fold_in(jax.random.fold_in(state.rng, 3), data_step)
     images = augment(augment_rng, batch.images, crop_padding=recipe.crop_padding, flip=recipe.flip)
     images = normalize(images, recipe.mean, recipe.std)
 
     def loss_of(params: PyTree) -> tuple[jax.Array, Any]:
         variables = state.variables | {"params": apply_masks(params, state.masks)}
-        logits, updated = recipe.model.apply(variables, images, train=True, mutable=["batch_stats"])
+        logits, updated = recipe.model.apply(
+            variables,
+            images,
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": dropout_rng},
+        )
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
         return losses.mean(), (logits, updated.get("batch_stats", state.batch_stats))
 
@@ -92,14 +113,7 @@ def train_step(recipe: Recipe, state: TrainState, batch: DeviceSplit) -> tuple[T
 
     next_masks = lax.cond(
         (state.step + 1) % recipe.steps_per_cycle == 0,
-        lambda: prune(
-            params,
-            state.masks,
-            recipe.prune_fraction,
-            criterion=recipe.criterion,
-            scope=recipe.scope,
-            min_kept=recipe.min_kept,
-        ),
+        lambda: _prune(recipe, state, params),
         lambda: state.next_masks,
     )
     state = state.replace(
@@ -109,7 +123,14 @@ def train_step(recipe: Recipe, state: TrainState, batch: DeviceSplit) -> tuple[T
         opt_state=opt_state,
         next_masks=next_masks,
     )
-    return state, _sums(loss * batch.labels.size, logits, batch.labels)
+    return state, sums_of(loss * batch.labels.size, logits, batch.labels)
+
+
+def spread(recipe: Recipe, batch: PyTree) -> PyTree:
+    """The batch, split over the devices; XLA then computes whatever goes over all of it."""
+    if recipe.batch_sharding is None:
+        return batch
+    return lax.with_sharding_constraint(batch, recipe.batch_sharding)
 
 
 def train_epoch(
@@ -120,16 +141,68 @@ def train_epoch(
     Every part of every epoch of every cycle is this one program: where it begins is read off
     ``state.step``, and an epoch in parts is the same as in one, its sums included. Images are drawn
     without replacement in an order that depends on seed, cycle and epoch; what does not fill a
-    batch sits the epoch out. After a loss that is not finite no further step is taken.
+    batch sits the epoch out, or makes a smaller one. After a loss that is not finite no further
+    step is taken.
     """
     num_images, batch_size = data.labels.size, recipe.batch_size
-    steps_per_epoch = num_images // batch_size
+    whole_batches, images_over = divmod(num_images, batch_size)
+    steps_per_epoch = steps_in_epoch(num_images, batch_size, drop_last=recipe.drop_last)
     cycle, step_in_cycle = jnp.divmod(_data_step(recipe, state), recipe.steps_per_cycle)
     epoch, first = jnp.divmod(step_in_cycle, steps_per_epoch)
     last = jnp.minimum(steps_per_epoch, first + stop - state.step)
     order_rng = jax.random.fold_in(jax.random.fold_in(state.rng, 0), cycle)
     order = jax.random.permutation(jax.random.fold_in(order_rng, epoch), num_images)
-    so_far = jax.tree.map(lambda total: jnp.where(first == 0, 0, total), state.sums)
+
+    def batch_at(position: jax.Array | int, size: int = batch_size) -> DeviceSplit:
+        indices = lax.dynamic_slice_in_dim(order, position * batch_size, size)
+        return DeviceSplit(data.images[indices], data.labels[indices])
+
+    state = before = _at_start_of_epoch(recipe, state, is_start=first == 0)
+    last_whole = jnp.minimum(last, whole_batches)
+    state = _train_while_finite(recipe, state, batch_at, first, last_whole)
+    if steps_per_epoch > whole_batches:
+        position = first + state.step - before.step
+        is_next = (position == whole_batches) & (position < last) & jnp.isfinite(state.sums.loss)
+        smaller = batch_at(whole_batches, images_over)
+        state = lax.cond(is_next, lambda: _add_step(recipe, state, smaller), lambda: state)
+    return state, state.sums
+
+
+def steps_in_epoch(num_images: int, batch_size: int, *, drop_last: bool) -> int:
+    """Steps of an epoch; images that do not fill a batch make one more unless they are dropped."""
+    return num_images // batch_size if drop_last else -(-num_images // batch_size)
+
+
+def train_on_batches(
+    recipe: Recipe, state: TrainState, batches: DeviceSplit, num_batches: jax.Array
+) -> tuple[TrainState, Sums]:
+    """Trains on batches that come from elsewhere, a few at a time.
+
+    The sums go on from those in the state. After a loss that is not finite no further step is
+    taken.
+
+    Args:
+      recipe: what the program is made of.
+      state: before the step of the first batch.
+      batches: k batches, images uint8 (k, b, height, width, channels) and labels int32 (k, b).
+      num_batches: how many of them are trained on, from the first, int32 scalar.
+    """
+
+    def batch_at(position: jax.Array) -> DeviceSplit:
+        return DeviceSplit(batches.images[position], batches.labels[position])
+
+    state = _train_while_finite(recipe, state, batch_at, jnp.int32(0), num_batches)
+    return state, state.sums
+
+
+def _train_while_finite(
+    recipe: Recipe,
+    state: TrainState,
+    batch_at: Callable[[jax.Array], DeviceSplit],
+    first: jax.Array,
+    last: jax.Array,
+) -> TrainState:
+    """Steps on the batches from ``first`` up to ``last``, not included, adding to the sums."""
 
     def goes_on(carry: tuple[jax.Array, TrainState]) -> jax.Array:
         position, state = carry
@@ -137,17 +210,45 @@ def train_epoch(
 
     def step(carry: tuple[jax.Array, TrainState]) -> tuple[jax.Array, TrainState]:
         position, state = carry
-        indices = lax.dynamic_slice_in_dim(order, position * batch_size, batch_size)
-        totals, batch = state.sums, DeviceSplit(data.images[indices], data.labels[indices])
-        state, sums = train_step(recipe, state, batch)
-        loss = sums.loss / batch_size
-        return position + 1, state.replace(
-            sums=jax.tree.map(jnp.add, totals, sums),
-            last_loss=jnp.where(jnp.isfinite(loss), loss, state.last_loss),
-        )
+        return position + 1, _add_step(recipe, state, batch_at(position))
 
-    _, state = lax.while_loop(goes_on, step, (first, state.replace(sums=so_far)))
-    return state, state.sums
+    return lax.while_loop(goes_on, step, (first, state))[1]
+
+
+def _add_step(recipe: Recipe, state: TrainState, batch: DeviceSplit) -> TrainState:
+    """One step, with what it sums up added to the sums in the state."""
+    totals = state.sums
+    state, sums = train_step(recipe, state, batch)
+    loss = sums.loss / batch.labels.size
+    return state.replace(
+        sums=jax.tree.map(jnp.add, totals, sums),
+        last_loss=jnp.where(jnp.isfinite(loss), loss, state.last_loss),
+    )
+
+
+def _at_start_of_epoch(recipe: Recipe, state: TrainState, is_start: jax.Array) -> TrainState:
+    """Empty sums, and the weights as the criterion's reference, if an epoch starts here."""
+    state = state.replace(sums=jax.tree.map(lambda x: jnp.where(is_start, 0, x), state.sums))
+    if not needs_reference(recipe.criterion):
+        return state
+    choose = partial(jnp.where, is_start)
+    return state.replace(reference=jax.tree.map(choose, state.params, state.reference))
+
+
+def _prune(recipe: Recipe, state: TrainState, params: PyTree) -> PyTree:
+    """The masks of the next cycle, from the weights at the end of this one."""
+    key = jax.random.fold_in(jax.random.fold_in(state.rng, 4), state.step)
+    masks = state.masks
+    if recipe.zero_is_dead:
+        masks = jax.tree.map(lambda m, w: m & (w != 0) if m.ndim else m, masks, params)
+    return prune(
+        params,
+        masks,
+        recipe.prune_fraction,
+        criterion=criterion_of_run(recipe.criterion, reference=state.reference, key=key),
+        scope=recipe.scope,
+        min_kept=recipe.min_kept,
+    )
 
 
 def all_finite(state: TrainState) -> jax.Array:
@@ -156,36 +257,22 @@ def all_finite(state: TrainState) -> jax.Array:
     return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]))
 
 
-def evaluate(recipe: Recipe, batch_size: int, state: TrainState, data: DeviceSplit) -> Sums:
-    """Loss and accuracy over all images, without augmentation.
-
-    The last batch is filled up with images that count for nothing.
-    """
-    num_images = data.labels.size
-    batch_size = min(batch_size, num_images)
-    num_batches = -(-num_images // batch_size)
-    positions = jnp.arange(num_batches * batch_size).reshape(num_batches, batch_size)
-
-    def add_batch(totals: Sums, position: jax.Array) -> tuple[Sums, None]:
-        indices = jnp.minimum(position, num_images - 1)
-        images = normalize(data.images[indices], recipe.mean, recipe.std)
-        logits = jnp.asarray(recipe.model.apply(state.variables, images, train=False))
-        weights = position < num_images
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, data.labels[indices])
-        sums = _sums(jnp.sum(losses * weights), logits, data.labels[indices], weights)
-        return jax.tree.map(jnp.add, totals, sums), None
-
-    return lax.scan(add_batch, no_sums(), positions)[0]
-
-
 def _data_step(recipe: Recipe, state: TrainState) -> jax.Array:
     """The step by which data is drawn: that of the first cycle where its data is repeated."""
     return state.step % recipe.steps_per_cycle if recipe.repeat_data else state.step
 
 
-def _sums(
+def sums_of(
     loss: jax.Array, logits: jax.Array, labels: jax.Array, weights: jax.Array | bool = True
 ) -> Sums:
+    """The sums over a batch, without the images of weight False.
+
+    Args:
+      loss: summed over the batch, float32 scalar.
+      logits: of shape (b, num_classes).
+      labels: int32 (b,).
+      weights: bool (b,).
+    """
     correct = (jnp.argmax(logits, -1) == labels) & weights
     counted = jnp.broadcast_to(weights, labels.shape)
     return Sums(loss, jnp.sum(correct, dtype=jnp.int32), jnp.sum(counted, dtype=jnp.int32))

@@ -15,8 +15,9 @@ from silo_jax.training.config import flatten
 from silo_jax.training.experiment import Experiment
 from silo_jax.training.results import write_json
 
-# Where the data lies may change between the sessions of a run, and how many checkpoints are kept.
-_MAY_CHANGE = ("data_dir", "data.data_dir", "data.cache_dir", "checkpoints.keep")
+# What may change between the sessions of a run: where the data lies, how many processes read it,
+# and how many checkpoints are kept.
+_MAY_CHANGE = ("data_dir", "data.data_dir", "data.cache_dir", "data.workers", "checkpoints.keep")
 
 
 def check_workdir(workdir: Path, config: ConfigDict) -> None:

@@ -1,0 +1,19 @@
+"""SILO on CIFAR-100 with ResNet-56, protocol clean: cycles like those of the ResNet-20 on CIFAR-10.
+
+    python -m experiments.run --config=configs/cifar100_resnet56.py --workdir=runs/resnet56
+    python -m experiments.run --config=configs/cifar100_resnet56.py:cosine+lr --workdir=runs/cosine
+
+After the colon: a schedule, a way of rewinding, or both (see configs/common.py). The paper's
+hyper-parameters are not known; these are this project's own choice. 25 cycles of 50 epochs, for an
+accelerator. Not yet run.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.common import cifar, with_variant
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    config = cifar("cifar100")
+    config.model.name = "resnet56"
+    return with_variant(config, variant)

@@ -1,0 +1,19 @@
+"""SILO on CIFAR-10 with VGG-19, protocol clean, and the authors' bounds of max_lr.
+
+    python -m experiments.run --config=configs/cifar10_vgg19.py --workdir=runs/vgg19
+    python -m experiments.run --config=configs/cifar10_vgg19.py:cosine+lr --workdir=runs/cosine
+
+After the colon: a schedule, a way of rewinding, or both (see configs/common.py). The small head is
+this project's choice. 25 cycles of 160 epochs, for an accelerator. Not yet run.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.common import cifar, long_cycles, with_variant
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    config = cifar("cifar10")
+    long_cycles(config)
+    config.model.name = "vgg19"
+    return with_variant(config, variant)

@@ -1,0 +1,27 @@
+r"""SILO on ImageNet with ViT-B/16 from a published checkpoint, protocol clean.
+
+    python -m experiments.run --config=configs/imagenet_vit_b16.py --workdir=runs/vit_b16 \
+        --config.model.checkpoint=ViT-B_16.npz
+
+Without the checkpoint it starts from random weights. After the colon behind the config: a schedule,
+a way of rewinding, or both (see configs/common.py). Hyper-parameters are this project's own choice.
+15 cycles of 10 epochs, for several accelerators. Not yet run.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.common import imagenet, with_variant
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    config = imagenet()
+    config.model.name = "vit_b16"
+    config.model.checkpoint = ""
+    config.schedule.lower = 0.03
+    config.schedule.upper = 0.06
+    config.schedule.shape = "cosine_decay"
+    config.schedule.warmup_epochs = 0.0
+    config.schedule.drop_epochs = ()
+    config.training.epochs_per_cycle = 10
+    config.training.weight_decay = 0.0
+    return with_variant(config, variant)
