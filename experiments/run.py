@@ -10,6 +10,7 @@ Exit status: 0 when the run is complete; 1 when it failed, or a seed diverged; 2
 wrong; 130 or 143 when it was stopped by SIGINT (Ctrl-C) or SIGTERM, with its state saved.
 """
 
+import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,25 +24,27 @@ from experiments.messages import keep_to_one_line
 def main(argv: list[str]) -> None:
     values = parse_flags(argv)
     # Only now, so that wrong flags are answered at once.
-    from silo_jax.checkpoint import DamagedCheckpointError
-    from silo_jax.reporting import has_results, read_run, results_table, write_report
+    from silo_jax.reporting import read_run, results_table
     from silo_jax.training.interrupts import Stopped, StopRequest
     from silo_jax.training.loop import run_seeds
     from silo_jax.training.run import prepared
 
     workdir, console = Path(values["workdir"]), Console()
     with ExitStack() as stack:
-        stop = stack.enter_context(StopRequest().listening())
         try:
             with exit_on_bad_input():
                 run = prepared(values["config"], workdir, source=values["fork"])
                 experiment = stack.enter_context(run)
+            stop = stack.enter_context(StopRequest().listening())
             given_up = run_seeds(experiment, workdir, Console(stderr=True), stop)
-            report = write_report(workdir) if has_results(workdir) else None
+            report = _report(workdir)
         except Stopped as stopped:
             print(f"{stopped}; the same command goes on from here", file=sys.stderr)
             sys.exit(128 + stopped.signum)
-        except (OSError, DamagedCheckpointError) as error:
+        except KeyboardInterrupt:
+            print("stopped by SIGINT at once; what was saved before is kept", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
+        except OSError as error:
             sys.exit(f"error: {' '.join(str(error).split())}; what was written before is kept")
     if report is not None:
         console.print(results_table(read_run(workdir)))
@@ -53,6 +56,16 @@ def main(argv: list[str]) -> None:
             file=sys.stderr,
         )
     sys.exit(1 if given_up else 0)
+
+
+def _report(workdir: Path) -> Path | None:
+    """Writes the report, if a cycle is finished."""
+    from silo_jax.reporting import has_results, write_report
+
+    try:
+        return write_report(workdir) if has_results(workdir) else None
+    except ValueError as error:
+        raise OSError(str(error)) from error
 
 
 if __name__ == "__main__":

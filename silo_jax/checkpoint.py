@@ -5,6 +5,7 @@ whole one or none. Just before that the checksum of every file is written into i
 read only after its files agree with their checksums, and its leaves with those asked for.
 """
 
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from silo_jax.training.state import TrainState
 PyTree = Any
 
 
-class DamagedCheckpointError(ValueError):
+class DamagedCheckpointError(OSError):
     """A checkpoint whose files, or whose leaves, are not what they have to be."""
 
 
@@ -74,6 +75,11 @@ class Checkpoints:
         """The step of the newest complete state, None when there is none."""
         return self._states.latest_step()
 
+    def is_sound(self, step: int) -> bool:
+        """Whether there is a state at a step, and its files agree with their checksums."""
+        path = self._directory / "states" / str(step)
+        return step in self._states.all_steps() and find_damage(path / "state") is None
+
     def restore(self, like: TrainState, step: int | None = None) -> TrainState:
         """The state at a step, by default the newest sound one.
 
@@ -107,12 +113,16 @@ class Checkpoints:
     def drop_after_epoch(self) -> None:
         """Drops the states past the newest one at the end of an epoch, and rewind points there."""
         end = max(filter(self._kept.ends_epoch, self._states.all_steps()), default=0)
+        dropped = self._directory / "dropped"
         with self._writing():
             self._states.wait_until_finished()
             for manager in (self._states, self._rewind):
-                for step in manager.all_steps():
-                    if step > end:
-                        manager.delete(step)
+                for step in [step for step in manager.all_steps() if step > end]:
+                    # Half a state must not be left under its own name, however this ends.
+                    shutil.rmtree(dropped, ignore_errors=True)
+                    Path(manager.directory / str(step)).rename(dropped)
+                manager.reload()
+            shutil.rmtree(dropped, ignore_errors=True)
 
     def save_rewind_point(self, state: TrainState) -> None:
         """Saves weights and BatchNorm statistics as the rewind point, and waits until it is there.

@@ -34,6 +34,8 @@ def find_damage(directory: Path) -> str | None:
         return f"{FILE_NAME} is missing"
     except ValueError:
         return f"{FILE_NAME} is damaged"
+    if not isinstance(checksums, dict) or not checksums:
+        return f"{FILE_NAME} is damaged"
     for name, checksum in checksums.items():
         if not (directory / name).is_file():
             return f"{name} is missing"

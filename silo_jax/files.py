@@ -12,7 +12,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     Raises:
       OSError: one line that names the file.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with _naming(path):
         try:
             with temporary.open("wb") as file:

@@ -44,6 +44,9 @@ class StopAfter(StopRequest):
     def __init__(self, num_looks: int) -> None:
         self._looks_left = num_looks
 
+    def interruptibly(self, act):
+        return act()
+
     @property
     def signum(self) -> int | None:
         self._looks_left -= 1

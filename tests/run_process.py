@@ -35,7 +35,8 @@ def assert_same_run(workdir: Path, straight: Path) -> None:
     assert without_times(workdir) == without_times(straight)
     assert_identical(final_states(workdir, config), final_states(straight, config))
     assert (workdir / "report.html").exists()
-    assert not [path.name for path in workdir.iterdir() if path.name.startswith(".metrics")]
+    hidden = {path.name for path in workdir.rglob(".*")}
+    assert hidden == {".lock"}
 
 
 @pytest.fixture(scope="session")

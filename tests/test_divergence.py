@@ -1,6 +1,7 @@
 """Losses that are not finite any more: told where, what was reached is kept, others go on."""
 
 import math
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -176,7 +177,8 @@ def test_a_run_that_is_stopped_before_it_diverges_goes_back_as_far(tmp_path, mon
     assert told.step > told.last_sound_step + 2
     monkeypatch.setattr(in_memory, "_SECONDS_BETWEEN_LOOKS", 0.0)
     epochs_before = config.training.epochs_per_cycle
-    for num_looks in (told.last_sound_step + epochs_before + 1, 1):  # one a step, one an epoch
+    # One at the start, one a step, one an epoch.
+    for num_looks in (told.last_sound_step + epochs_before + 2, 2):
         with prepared(config, stopped) as experiment, pytest.raises(Stopped):
             loop.run_seeds(experiment, stopped, Console(quiet=True), StopAfter(num_looks))
     steps = {int(p.name) for p in (stopped / "checkpoints/seed_0/states").glob("[0-9]*")}
@@ -201,3 +203,37 @@ def test_a_seed_is_given_up_after_its_retries(tmp_path):
     assert [one.ended for one in told] == [False, False, True]
     given_up = Results(tmp_path).given_up(0)
     assert (given_up.step, given_up.max_lr) == (told[-1].step, told[-1].max_lr)
+
+
+def test_a_run_that_falls_back_past_a_roll_back_meets_it_again(tmp_path):
+    """The newest states are damaged, and an older one is from before the divergence."""
+    config = retrying((0.1, 1e10), 1e-11, training__epochs_per_cycle=3, checkpoints__keep=9)
+    run_quietly(config, tmp_path / "straight")
+    (told,) = Results(tmp_path / "straight").divergences(0)
+    fallen = tmp_path / "fallen"
+    shutil.copytree(tmp_path / "straight", fallen)
+    states = sorted(
+        (fallen / "checkpoints/seed_0/states").glob("[0-9]*"), key=lambda p: int(p.name)
+    )
+    newer = [path for path in states if int(path.name) >= told.last_sound_step]
+    assert 0 < len(newer) < len(states)
+    for path in newer:
+        (path / "state/checksums.json").write_text("null")
+    with pytest.warns(UserWarning, match="checksums.json is damaged"):
+        run_quietly(config, fallen)
+    assert rows_of(fallen / "diverged.csv") == rows_of(tmp_path / "straight/diverged.csv")
+    assert without_times(fallen) == without_times(tmp_path / "straight")
+
+
+def test_a_stop_where_only_the_weights_are_not_finite_changes_nothing(tmp_path, monkeypatch):
+    config = retrying((1e38, 0.1), 1e-39, training__weight_decay=1e30, schedule__lower=0.0)
+    run_quietly(config, tmp_path / "straight")
+    monkeypatch.setattr(in_memory, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    stopped = tmp_path / "stopped"
+    with prepared(config, stopped) as experiment, pytest.raises(Stopped):
+        loop.run_seeds(experiment, stopped, Console(quiet=True), StopAfter(2))
+    (state,) = (stopped / "checkpoints/seed_0/states").glob("[0-9]*")
+    assert state.name == "1"
+    run_quietly(config, stopped)
+    assert rows_of(stopped / "diverged.csv") == rows_of(tmp_path / "straight/diverged.csv")
+    assert without_times(stopped) == without_times(tmp_path / "straight")

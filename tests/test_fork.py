@@ -9,7 +9,9 @@ import pytest
 from rich.console import Console
 
 from silo_jax.training import fork as forking
+from silo_jax.training.results import Divergence, Results
 from silo_jax.training.run import run
+from silo_jax.training.workdir import lock
 from tests.refusals import refused
 from tests.run_files import final_states, rows_of, without_times
 from tests.tiny import assert_identical, run_quietly, tiny_config
@@ -116,6 +118,7 @@ def test_stopped_in_the_middle_of_it_the_same_command_does_it_again(
         ({"model__hidden": (8,)}, "--fork"),
         ({"training__batch_size": 32}, "--fork"),
         ({"data__split_seed": 1}, "--fork"),
+        ({"pruning__fraction": 0.1}, "--fork"),
         ({"seeds": (0, 5)}, "seeds"),
         ({"pruning__num_cycles": 2}, "pruning.num_cycles"),
     ],
@@ -153,3 +156,54 @@ def test_a_seed_that_was_given_up_gets_another_chance(tmp_path):
     forked = fork_quietly(config, source, tmp_path / "new")
     assert [row["cycle"] for row in rows_of(forked / "cycles.csv")] == ["0", "1"]
     assert not (forked / "diverged.csv").exists()
+
+
+def test_finetuning_goes_on_from_the_lr_that_the_source_ended_with(tmp_path):
+    source = run_quietly(
+        old_config(seeds=(0,), schedule__shape="linear_decay", rewind__policy="lr"),
+        tmp_path / "old",
+    )
+    config = new_config(seeds=(0,), pruning__num_cycles=3, rewind__policy="lr,finetune")
+    fork_quietly(config, source, tmp_path / "new")
+    last = json.loads((source / "metrics.jsonl").read_text().splitlines()[-1])["lr"]
+    peaks = [float(row["max_lr"]) for row in rows_of(tmp_path / "new/cycles.csv")]
+    assert peaks == pytest.approx([0.1, 0.1, last])
+    assert last < 0.01
+
+
+def test_schedule_csv_has_the_learning_rates_of_both(old, new):
+    rows = [(int(row["step"]), float(row["lr"])) for row in rows_of(new / "schedule.csv")]
+    assert [step for step, _ in rows] == list(range(160))
+    assert [lr for _, lr in rows] == pytest.approx(80 * [0.1] + 80 * [0.2])
+
+
+def test_divergences_are_taken_over_once(old, tmp_path, monkeypatch):
+    source = Path(shutil.copytree(old, tmp_path / "source"))
+    one = {"cycle": 0, "step": 5, "max_lr": 9.0, "lr": 9.0, "last_finite_loss": 1.0}
+    for seed in (0, 1):
+        told = Divergence(seed=seed, last_sound_step=0, next_max_lr=0.1, **one)
+        Results(source).add_divergence(told)
+    write_json, calls = forking.write_json, []
+
+    def cut_off(path, content):
+        calls.append(path)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        write_json(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(forking, "write_json", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            fork_quietly(new_config(pruning__num_cycles=3), source, tmp_path / "new")
+    fork_quietly(new_config(pruning__num_cycles=3), source, tmp_path / "new")
+    assert rows_of(tmp_path / "new/diverged.csv") == rows_of(source / "diverged.csv")
+
+
+def test_a_damaged_source_and_one_in_use_are_refused_and_nothing_is_left(old, tmp_path):
+    source = Path(shutil.copytree(old, tmp_path / "source"))
+    with lock(source), refused("--fork", source, "a run that nobody goes on with"):
+        fork_quietly(new_config(), source, tmp_path / "new")
+    (source / "checkpoints/seed_1/states/40/state/checksums.json").unlink()
+    with pytest.raises(ValueError, match=r"seed_1/states/40: checksums.json is missing"):
+        fork_quietly(new_config(), source, tmp_path / "new")
+    assert not (tmp_path / "new").exists()

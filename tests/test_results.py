@@ -69,3 +69,29 @@ def test_the_environment_names_versions_and_device():
     told = results.environment()
     assert {"command", "commit", "python", "jax", "flax", "optax", "device"} <= told.keys()
     assert all(told.values())
+
+
+def test_only_the_last_line_may_be_cut_off(tmp_path):
+    results = fill(tmp_path)
+    path = tmp_path / "metrics.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines, '{"seed": 0, "cy']))
+    results.drop_after(seed=7, step=0)
+    assert path.read_text() == "".join(lines)
+    path.write_text("".join([lines[0], "x" + lines[1], *lines[2:]]))
+    with pytest.raises(OSError, match=r"metrics.jsonl: line 2 is damaged\Z"):
+        results.drop_after(seed=7, step=0)
+
+
+def test_an_empty_table_gets_its_header_again(tmp_path):
+    Results(tmp_path)
+    header = (tmp_path / "cycles.csv").read_text()
+    (tmp_path / "cycles.csv").write_text("")
+    Results(tmp_path)
+    assert (tmp_path / "cycles.csv").read_text() == header
+
+
+def test_a_damaged_list_of_divergences_is_named(tmp_path):
+    (tmp_path / "diverged.csv").write_text("seed,cycle\n0,x\n")
+    with pytest.raises(OSError, match=r"diverged.csv: is damaged\Z"):
+        Results(tmp_path).given_up(0)

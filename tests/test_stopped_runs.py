@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from silo_jax.training import in_memory, loop
-from silo_jax.training.interrupts import Stopped
+from silo_jax.training import run as preparing
+from silo_jax.training.interrupts import Stopped, StopRequest
 from silo_jax.training.run import prepared
 from tests.killed_run import PHASES
 from tests.run_files import StopAfter, final_states, without_times
@@ -102,6 +103,47 @@ def checkpoint_steps(workdir: Path) -> list[Path]:
     return [
         path for path in (workdir / "checkpoints/seed_0/states").iterdir() if path.name.isdigit()
     ]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_compiling_is_answered_at_once(signum, monkeypatch, tmp_path):
+    """The programs take a minute, and are not waited for."""
+
+    def compile_for_a_minute(experiment, stop):
+        os.kill(os.getpid(), signum)
+        time.sleep(60)
+
+    monkeypatch.setattr(loop, "Programs", compile_for_a_minute)
+    started, config = time.monotonic(), tiny_config()
+    with (
+        prepared(config, tmp_path) as experiment,
+        StopRequest().listening() as stop,
+        pytest.raises(Stopped, match=signum.name),
+    ):
+        loop.run_seeds(experiment, tmp_path, Console(quiet=True), stop)
+    assert time.monotonic() - started < 50
+    monkeypatch.undo()
+    run_quietly(config, tmp_path)
+
+
+def test_what_a_long_call_returns_or_raises_is_passed_on():
+    assert StopRequest().interruptibly(lambda: 3) == 3
+    with pytest.raises(ZeroDivisionError):
+        StopRequest().interruptibly(lambda: 1 // 0)
+
+
+def test_a_run_that_starts_while_another_prepares_is_seen(tmp_path, monkeypatch):
+    load_experiment, workdir = preparing.load_experiment, tmp_path / "run"
+
+    def overtaken(config):
+        monkeypatch.undo()
+        run_quietly(tiny_config(), workdir)
+        return load_experiment(config)
+
+    monkeypatch.setattr(preparing, "load_experiment", overtaken)
+    with pytest.raises(ValueError, match=r"schedule.upper was 0.2, is 0.9"):
+        run_quietly(tiny_config(schedule__upper=0.9), workdir)
+    run_quietly(tiny_config(), workdir)
 
 
 def test_a_second_process_is_refused_and_a_killed_one_leaves_no_lock(tmp_path):

@@ -83,6 +83,10 @@ class Experiment:
             with_reference=needs_reference(self.config.pruning.criterion),
         )
 
+    def start_of_epoch(self, cycle: int, epoch: int) -> int:
+        """The step at which an epoch of a cycle starts."""
+        return cycle * self.lengths.steps_per_cycle + epoch * self.steps_per_epoch
+
     def position(self, step: int) -> tuple[int, int, int]:
         """Cycle, epoch within the cycle (from 0), and the step at which that epoch ends."""
         cycle, step_in_cycle = divmod(step, self.lengths.steps_per_cycle)

@@ -1,12 +1,16 @@
 """A new run that takes over finished cycles of another one and goes on under another config."""
 
+import fcntl
 import json
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 
+from silo_jax.checksums import find_damage
+from silo_jax.files import write_atomically
 from silo_jax.training.config import rewind_policies
 from silo_jax.training.experiment import Experiment
 from silo_jax.training.results import Results, write_json
@@ -15,7 +19,6 @@ from silo_jax.training.workdir import (
     differences,
     earlier_config,
     has_started,
-    lock,
 )
 
 # Fields that settle which arrays a state has, what its step means, or what it has been trained on.
@@ -24,6 +27,7 @@ _FIXED = (
     "evaluation.",
     "model.",
     "pruning.criterion",
+    "pruning.fraction",
     "pruning.prunable",
     "rewind.epoch",
     "rewind.step",
@@ -65,6 +69,7 @@ def check_fork(source: Path | None, workdir: Path, experiment: Experiment) -> in
             f"pruning.num_cycles: {experiment.num_cycles}; allowed: more than the {cycles} that "
             f"are finished in {source}"
         )
+    _check_states(source, experiment, cycles)
     return cycles
 
 
@@ -74,15 +79,38 @@ def fork(source: Path, workdir: Path, experiment: Experiment, cycles: int) -> No
     Stopped on the way, it does the same again. Peaks of the cycles to come are those of the config.
 
     Raises:
-      ValueError: another process holds the source.
-      DamagedCheckpointError: one of the states there is damaged.
+      OSError: one line; a state there is damaged, or a file cannot be written.
     """
     note = {"source": str(source), "cycles": cycles}
-    with lock(source):
-        write_json(workdir / "fork.json", {**note, "complete": False})
-        for seed in experiment.config.seeds:
-            _take_over(source, workdir, experiment, seed, cycles)
-        write_json(workdir / "fork.json", {**note, "complete": True})
+    write_json(workdir / "fork.json", {**note, "complete": False})
+    write_atomically(workdir / "schedule.csv", (source / "schedule.csv").read_bytes())
+    for seed in experiment.config.seeds:
+        _take_over(source, workdir, experiment, seed, cycles)
+    write_json(workdir / "fork.json", {**note, "complete": True})
+
+
+def forked_cycles(workdir: Path) -> int:
+    """How many cycles the run has taken over from another one."""
+    begun = _begun(workdir)
+    return begun["cycles"] if begun else 0
+
+
+@contextmanager
+def held(source: Path) -> Iterator[None]:
+    """Keeps processes out of a run that would go on with it.
+
+    Raises:
+      ValueError: one does.
+    """
+    with (source / ".lock").open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            raise ValueError(
+                f"--fork: {source} is in use by process {file.read().strip()}; allowed: a run that "
+                "nobody goes on with"
+            ) from None
+        yield
 
 
 def _take_over(source: Path, workdir: Path, experiment: Experiment, seed: int, cycles: int) -> None:
@@ -107,7 +135,10 @@ def _take_over(source: Path, workdir: Path, experiment: Experiment, seed: int, c
 def _begun(workdir: Path) -> dict[str, Any] | None:
     """What an earlier session has noted of the fork, None if there was none."""
     path = workdir / "fork.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    try:
+        return dict(json.loads(path.read_text())) if path.exists() else None
+    except ValueError:
+        raise ValueError(f"workdir: {path} is damaged; allowed: a new directory") from None
 
 
 def _check_config(source: Path, experiment: Experiment) -> None:
@@ -123,12 +154,23 @@ def _check_config(source: Path, experiment: Experiment) -> None:
     new_seeds = sorted(set(config.seeds) - set(earlier["seeds"]))
     if new_seeds:
         raise ValueError(f"seeds: {new_seeds}; allowed: those of {source}, {earlier['seeds']}")
-    kept = source / "checkpoints" / f"seed_{config.seeds[0]}" / "rewind"
-    if "weights" in rewind_policies(config) and not any(kept.glob("[0-9]*")):
-        raise ValueError(
-            f"rewind.policy: {config.rewind.policy}; allowed: one without weights, as {source} "
-            "has no rewind point"
-        )
+    for seed in config.seeds:
+        kept = source / "checkpoints" / f"seed_{seed}" / "rewind"
+        if "weights" in rewind_policies(config) and not any(kept.glob("[0-9]*")):
+            raise ValueError(
+                f"rewind.policy: {config.rewind.policy}; allowed: one without weights, as {source} "
+                f"has no rewind point of seed {seed}"
+            )
+
+
+def _check_states(source: Path, experiment: Experiment, cycles: int) -> None:
+    for seed in experiment.config.seeds:
+        states = source / "checkpoints" / f"seed_{seed}" / "states"
+        for cycle in range(1, cycles + 1):
+            path = states / str(cycle * experiment.lengths.steps_per_cycle)
+            problem = find_damage(path / "state")
+            if problem:
+                raise ValueError(f"--fork: {path}: {problem}; allowed: a run with sound states")
 
 
 def _finished_cycles(source: Path, experiment: Experiment, seed: int) -> int:

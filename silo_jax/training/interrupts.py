@@ -1,9 +1,16 @@
 """Signals that ask a run to stop, answered between two steps."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from threading import Thread
 from types import FrameType
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_SECONDS_BETWEEN_LOOKS = 0.1
 
 
 class Stopped(Exception):  # noqa: N818 (it is no error)
@@ -19,6 +26,34 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signum: int | None = None
+
+    def raise_if_asked(self) -> None:
+        """Raises Stopped if the process was asked to stop."""
+        if self.signum is not None:
+            raise Stopped(self.signum)
+
+    def interruptibly(self, act: Callable[[], T]) -> T:
+        """What a long call returns, left at once when the process is asked to stop.
+
+        Only for calls that have nothing to save: it goes on in a thread, and ends with the process.
+
+        Raises:
+          Stopped: the process was asked to stop.
+        """
+        outcome: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                outcome.set_result(act())
+            except BaseException as error:
+                outcome.set_exception(error)
+
+        thread = Thread(target=run, daemon=True)
+        thread.start()
+        while thread.is_alive():
+            self.raise_if_asked()
+            thread.join(_SECONDS_BETWEEN_LOOKS)
+        return outcome.result()
 
     @contextmanager
     def listening(self) -> Iterator["StopRequest"]:

@@ -3,6 +3,7 @@
 import math
 import time
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from silo_jax.pruning import layer_counts
 from silo_jax.schedules import cycle_schedule
 from silo_jax.training.config import rewind_policies
 from silo_jax.training.experiment import Experiment
+from silo_jax.training.fork import forked_cycles
 from silo_jax.training.interrupts import StopRequest
 from silo_jax.training.programs import Programs, means
 from silo_jax.training.progress import RunProgress
@@ -59,16 +61,18 @@ def run_seeds(
         console, total_epochs=len(seeds) * epochs_per_seed, num_cycles=experiment.num_cycles
     )
     programs = None
+    stop.raise_if_asked()
     with progress, ExitStack() as stack:
         for seed in seeds:
             checkpoints = checkpoints_of(workdir, experiment, seed)
             with closing(checkpoints):
-                if checkpoints.latest_step() == experiment.num_steps or results.given_up(seed):
+                if checkpoints.is_sound(experiment.num_steps) or results.given_up(seed):
                     progress.resume(seed, epochs_per_seed)
                     continue
                 if programs is None:
                     write_json(workdir / "environment.json", environment())
-                    programs = stack.enter_context(closing(Programs(experiment, stop)))
+                    compiled = stop.interruptibly(partial(Programs, experiment, stop))
+                    programs = stack.enter_context(closing(compiled))
                 SeedRun(experiment, programs, seed, checkpoints, results, progress).run()
     return [divergence for seed in seeds if (divergence := results.given_up(seed))]
 
@@ -99,17 +103,28 @@ class SeedRun:
                 state = self._next_cycle(state)
             started = time.perf_counter()
             cycle, epoch, end = self._experiment.position(step)
+            start = self._experiment.start_of_epoch(cycle, epoch)
             state, sums = self._train_to(state, end)
-            if not self._programs.is_finite(state):
+            if self._is_lost(state, sums, end):
                 if self._diverge(state):
                     return
                 state = self._resume()
                 continue
             if int(state.step) == end:
-                self._finish_epoch(state, sums, cycle, epoch, time.perf_counter() - started)
+                seconds, share = time.perf_counter() - started, (end - step) / (end - start)
+                images_per_second = round(share * int(sums.examples) / seconds)
+                self._finish_epoch(state, sums, cycle, epoch, seconds, images_per_second)
             if int(state.step) > step:
                 self._checkpoints.save(state)
             self._programs.stop_if_asked()
+
+    def _is_lost(self, state: TrainState, sums: Sums, end: int) -> bool:
+        """Whether a loss was not finite, or the weights are not where they are looked at.
+
+        That is at an epoch's end and at the rewind point: a stop in between changes nothing.
+        """
+        is_looked_at = int(state.step) in (end, self._experiment.lengths.rewind_step)
+        return not np.isfinite(sums.loss) or (is_looked_at and not self._programs.is_finite(state))
 
     def _resume(self) -> TrainState:
         experiment = self._experiment
@@ -138,13 +153,20 @@ class SeedRun:
             case "lr":
                 return self._programs.rewind_lr(state)
             case "finetune":
-                tuned = self._programs.finetune(state, self._last_lr(state))
+                last_lr = self._results.last_lr(self._seed, int(state.step))
+                tuned = self._programs.finetune(state, last_lr)
                 return self._with_lowered_peaks(tuned)
             case _:
                 return self._programs.reinit(state)
 
     def _finish_epoch(
-        self, state: TrainState, sums: Sums, cycle: int, epoch: int, train_seconds: float
+        self,
+        state: TrainState,
+        sums: Sums,
+        cycle: int,
+        epoch: int,
+        train_seconds: float,
+        images_per_second: int,
     ) -> None:
         """Evaluates after an epoch; the last one of a cycle adds the cycle's row."""
         started, step = time.perf_counter(), int(state.step)
@@ -158,7 +180,7 @@ class SeedRun:
             "lr": self._last_lr(state),
             **means("train", sums),
             **self._programs.evaluate(state, "val"),
-            "images_per_second": round(int(sums.examples) / train_seconds),
+            "images_per_second": images_per_second,
         }
         earlier = self._results.epochs_of_cycle(self._seed, cycle)
         select = self._experiment.config.evaluation.select
@@ -244,11 +266,15 @@ class SeedRun:
 
 
 def _write_schedule(experiment: Experiment, workdir: Path) -> None:
-    """Writes the learning rate at every step, or at equally spaced ones and the cycles' starts."""
+    """Writes the planned learning rate at every step, or at equally spaced ones and cycles' starts.
+
+    What a fork has taken over stays.
+    """
     per_cycle = experiment.lengths.steps_per_cycle
+    first = forked_cycles(workdir) * per_cycle
     stride = max(1, experiment.num_steps // _SCHEDULE_ROWS)
-    steps = sorted(
-        {*range(0, experiment.num_steps, stride), *range(0, experiment.num_steps, per_cycle)}
-    )
+    grid = {*range(0, experiment.num_steps, stride), *range(0, experiment.num_steps, per_cycle)}
+    steps = sorted(step for step in grid if step >= first)
     schedule = cycle_schedule(experiment.recipe.shape, experiment.peaks, per_cycle)
-    write_schedule(workdir / "schedule.csv", steps, np.asarray(schedule(np.array(steps))).tolist())
+    lrs = np.asarray(schedule(np.array(steps))).tolist()
+    write_schedule(workdir / "schedule.csv", steps, lrs, keep_below=first)

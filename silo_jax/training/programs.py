@@ -9,7 +9,7 @@ from silo_jax.data import EncodedData
 from silo_jax.rewinding import finetune, reinit, rewind_lr, rewind_weights
 from silo_jax.training.experiment import Experiment
 from silo_jax.training.in_memory import InMemoryEpochs
-from silo_jax.training.interrupts import Stopped, StopRequest
+from silo_jax.training.interrupts import StopRequest
 from silo_jax.training.state import Sums, TrainState, init_network
 from silo_jax.training.step import all_finite, learning_rate
 from silo_jax.training.streaming import StreamedEpochs, streamed_epochs
@@ -57,8 +57,7 @@ class Programs:
 
     def stop_if_asked(self) -> None:
         """Raises Stopped if the process was asked to stop."""
-        if self._stop.signum is not None:
-            raise Stopped(self._stop.signum)
+        self._stop.raise_if_asked()
 
     def evaluate(self, state: TrainState, split: str) -> dict[str, float]:
         """Mean loss and accuracy in per cent on "val" or "test"."""

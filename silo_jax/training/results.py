@@ -104,8 +104,7 @@ class Results:
 
     def add_divergence(self, divergence: Divergence) -> None:
         """Notes it on the disk before the seed goes back or is given up."""
-        rows = [one._asdict() for one in [*self._read_divergences(), divergence]]
-        write_atomically(self._diverged, _csv_text(Divergence._fields, rows, header=True))
+        self._write_divergences([*self._read_divergences(), divergence])
 
     def divergences(self, seed: int) -> list[Divergence]:
         """Where the seed has diverged, in the order in which it has."""
@@ -120,48 +119,81 @@ class Results:
             return []
         rows = csv.DictReader(self._diverged.read_text().splitlines())
         kinds = Divergence.__annotations__
-        return [Divergence(**{k: kinds[k](v) for k, v in row.items()}) for row in rows]
+        try:
+            return [Divergence(**{k: kinds[k](v) for k, v in row.items()}) for row in rows]
+        except (KeyError, TypeError, ValueError):
+            raise OSError(f"{self._diverged}: is damaged") from None
+
+    def _write_divergences(self, divergences: list[Divergence]) -> None:
+        rows = [divergence._asdict() for divergence in divergences]
+        write_atomically(self._diverged, _csv_text(Divergence._fields, rows, header=True))
+
+    def last_lr(self, seed: int, step: int) -> float:
+        """The learning rate of the last step of the epoch that ended at a global step."""
+        rows = (json.loads(line) for line in self._metrics.read_text().splitlines())
+        return next(row["lr"] for row in rows if (row["seed"], row["step"]) == (seed, step))
 
     def epochs_of_cycle(self, seed: int, cycle: int) -> list[Row]:
-        """The rows of a cycle so far, those of interrupted sessions included."""
+        """The rows of a cycle so far, also those of earlier sessions.
+
+        Times are those of the session in which an epoch ended.
+        """
         rows = (json.loads(line) for line in self._metrics.read_text().splitlines())
         return [row for row in rows if (row["seed"], row["cycle"]) == (seed, cycle)]
 
     def drop_after(self, seed: int, step: int) -> None:
-        """Drops what the seed reached past a global step, and a line that was cut off."""
+        """Drops what the seed reached past a global step, and a last line that was cut off.
+
+        A divergence goes with the state to which the seed went back, as it will be met again.
+
+        Raises:
+          OSError: one line; another line is damaged.
+        """
         for path, parse in self._tables:
-            lines = path.read_text().splitlines(keepends=True)
-            kept = [
-                line
-                for line in lines
-                if (row := _sound_row(line, parse)) and (row["seed"] != seed or row["step"] <= step)
-            ]
-            header = [] if path == self._metrics else lines[:1]
-            if header + kept != lines:
+            header, rows = self._read(path, parse)
+            kept = [line for line, row in rows if row["seed"] != seed or row["step"] <= step]
+            if "".join(header + kept) != path.read_text():
                 write_atomically(path, "".join(header + kept))
+        divergences = self._read_divergences()
+        stay = [one for one in divergences if one.seed != seed or one.last_sound_step <= step]
+        if len(stay) < len(divergences):
+            self._write_divergences(stay)
 
     def take_over(self, earlier: "Results", seed: int, step: int) -> None:
         """Takes over what the seed of an earlier run reached up to a global step."""
         self.drop_after(seed, 0)
         for (path, parse), (source, _) in zip(self._tables, earlier._tables, strict=True):
-            lines = source.read_text().splitlines(keepends=True)
-            rows = ((line, _sound_row(line, parse)) for line in lines)
-            append_text(
-                path,
-                "".join(
-                    line
-                    for line, row in rows
-                    if row and row["seed"] == seed and row["step"] <= step
-                ),
-            )
-        for divergence in earlier.divergences(seed):
-            if divergence.step <= step:
-                self.add_divergence(divergence)
+            _, rows = earlier._read(source, parse)
+            taken = [line for line, row in rows if row["seed"] == seed and row["step"] <= step]
+            append_text(path, "".join(taken))
+        divergences = [one for one in earlier.divergences(seed) if one.step <= step]
+        if divergences:
+            others = [one for one in self._read_divergences() if one.seed != seed]
+            self._write_divergences([*others, *divergences])
+
+    def _read(
+        self, path: Path, parse: Callable[[str], Row]
+    ) -> tuple[list[str], list[tuple[str, Row]]]:
+        """The header, if the file has one, and the other lines with their rows."""
+        lines = path.read_text(errors="replace").splitlines(keepends=True)
+        start = 0 if path == self._metrics else 1
+        rows = []
+        for number, line in enumerate(lines[start:], start=start + 1):
+            try:
+                if line.endswith("\n"):
+                    rows.append((line, parse(line)))
+            except ValueError:
+                if number < len(lines):
+                    raise OSError(f"{path}: line {number} is damaged") from None
+        return lines[:start], rows
 
 
-def write_schedule(path: Path, steps: list[int], lrs: list[float]) -> None:
-    """Writes the learning rate at some of the run's steps."""
-    rows = [{"step": step, "lr": lr} for step, lr in zip(steps, lrs, strict=True)]
+def write_schedule(path: Path, steps: list[int], lrs: list[float], keep_below: int = 0) -> None:
+    """Writes the learning rate at some of the run's steps, after the rows of earlier steps."""
+    rows: list[Row] = [{"step": step, "lr": lr} for step, lr in zip(steps, lrs, strict=True)]
+    if keep_below:
+        earlier = csv.DictReader(path.read_text().splitlines())
+        rows = [row for row in earlier if int(row["step"]) < keep_below] + rows
     write_atomically(path, _csv_text(SCHEDULE_COLUMNS, rows, header=True))
 
 
@@ -198,7 +230,7 @@ def _commit() -> str:
 
 
 def _start_csv(path: Path, columns: tuple[str, ...]) -> None:
-    if not path.exists():
+    if not path.exists() or not path.read_text(errors="replace").strip():
         write_atomically(path, _csv_text(columns, [], header=True))
 
 
@@ -215,11 +247,3 @@ def _csv_row(columns: tuple[str, ...], line: str) -> Row:
     (values,) = csv.reader([line])
     row = dict(zip(columns, values, strict=True))
     return row | {"seed": int(row["seed"]), "step": int(row["step"])}
-
-
-def _sound_row(line: str, parse: Callable[[str], Row]) -> Row | None:
-    """The row that a line holds; None for a header, and for a line that was cut off."""
-    try:
-        return parse(line) if line.endswith("\n") else None
-    except ValueError:
-        return None

@@ -1,7 +1,7 @@
 """A run in its directory: the config is checked, the directory prepared, every seed trained."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -10,7 +10,7 @@ from rich.console import Console
 from silo_jax.data import check_data_name
 from silo_jax.training.config import check_config
 from silo_jax.training.experiment import Experiment, load_experiment
-from silo_jax.training.fork import check_fork, fork
+from silo_jax.training.fork import check_fork, fork, held
 from silo_jax.training.loop import run_seeds
 from silo_jax.training.workdir import check_workdir, hold_workdir
 
@@ -64,7 +64,12 @@ def prepared(
     experiment = load_experiment(config)
     forked = Path(source) if source else None
     cycles = check_fork(forked, Path(workdir), experiment)
-    with hold_workdir(Path(workdir), config):
+    with ExitStack() as holding:
         if forked and cycles:
-            fork(forked, Path(workdir), experiment, cycles)
-        yield experiment
+            holding.enter_context(held(forked))
+        with hold_workdir(Path(workdir), config):
+            cycles = check_fork(forked, Path(workdir), experiment)
+            if forked and cycles:
+                fork(forked, Path(workdir), experiment, cycles)
+            holding.close()
+            yield experiment

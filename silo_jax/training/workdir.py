@@ -31,10 +31,10 @@ def check_workdir(workdir: Path, config: ConfigDict) -> None:
     if has_started(workdir):
         changed = differences(earlier_config(workdir), config)
         if changed:
+            fork = f"; with --fork={workdir} that goes on from the cycles finished here"
             raise ValueError(
                 f"workdir: {workdir} holds a run of another config ({'; '.join(changed)}); "
-                f"allowed: the same config, or a new directory; with --fork={workdir} that goes on "
-                "from the cycles finished here"
+                f"allowed: the same config, or a new directory{fork if _has_rows(workdir) else ''}"
             )
 
 
@@ -48,6 +48,9 @@ def hold_workdir(workdir: Path, config: ConfigDict) -> Iterator[None]:
     with _refusing_unwritable(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
     with lock(workdir):
+        check_workdir(workdir, config)  # what another process has done meanwhile
+        for left_by_a_kill in (*workdir.glob(".*.tmp"), *workdir.glob("figures/.*.tmp")):
+            left_by_a_kill.unlink(missing_ok=True)
         with _refusing_unwritable(workdir):
             write_json(workdir / "config.json", config.to_dict())
         yield
@@ -115,7 +118,14 @@ def has_started(workdir: Path) -> bool:
     """Whether anything was computed here that another config must not take up."""
     metrics = workdir / "metrics.jsonl"
     has_metrics = metrics.exists() and metrics.stat().st_size > 0
-    return has_metrics or any((workdir / "checkpoints").glob("seed_*/*/*"))
+    has_states = any((workdir / "checkpoints").glob("seed_*/*/*"))
+    return has_metrics or has_states or (workdir / "diverged.csv").exists()
+
+
+def _has_rows(workdir: Path) -> bool:
+    """Whether a cycle has been finished."""
+    cycles = workdir / "cycles.csv"
+    return cycles.exists() and cycles.read_text(errors="replace").count("\n") > 1
 
 
 def earlier_config(workdir: Path) -> dict[str, Any]:
