@@ -92,6 +92,7 @@ class Checkpoints:
           step: a step at which a state was kept.
 
         Raises:
+          FileNotFoundError: there is none.
           DamagedCheckpointError: one line; the state at that step, or every state, is damaged or
             not like ``like``. Nothing has been moved.
         """

@@ -69,6 +69,7 @@ WRONG: dict[Callable, list[tuple[dict[str, Any], str, str]]] = {
         ({"final_share": -1}, "-1", SHARE),
     ],
     shapes.warmup_step_decay: [
+        ({"warmup_cut_step": -1}, "-1", AT_LEAST + "0"),
         ({"warmup_steps": -1}, "-1", AT_LEAST + "0"),
         ({"drop_steps": 5}, "5", "a sequence of steps"),
         ({"drop_steps": (8, 5)}, "(8, 5)", "ascending steps"),

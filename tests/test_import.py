@@ -67,7 +67,8 @@ SHAPES = {
     "cosine_decay": "decay_steps, floor=0.0",
     "triangular": "total_steps, floor=0.0, num_triangles=1",
     "one_cycle": "total_steps, warmup_share=0.3, initial_share=0.04, final_share=4e-06",
-    "warmup_step_decay": "warmup_steps, drop_steps=(), drop_factor=0.1, initial_share=0.0",
+    "warmup_step_decay": "warmup_steps, drop_steps=(), drop_factor=0.1, initial_share=0.0, "
+    "warmup_cut_step=None",
     "with_warmup": "shape, warmup_steps, initial_share=0.0",
 }
 PLANS = {

@@ -25,7 +25,7 @@ def test_the_example_runs_and_prunes_what_it_says():
 def test_files_and_targets_that_it_names_are_there():
     for link in re.findall(r"\]\(((?!http|#)[^)]+)\)", README):
         assert (ROOT / link).exists(), link
-    for config in re.findall(r"--config=(\S+)", README):
+    for config in re.findall(r"--config=([\w/.]+)", README):
         assert (ROOT / config).is_file(), config
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^    make (\w+)", README, re.MULTILINE):

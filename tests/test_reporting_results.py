@@ -156,5 +156,5 @@ def test_reporting_imports_neither_training_nor_jax() -> None:
     own = {name for name in imported if name.startswith("silo_jax")}
     assert not foreign
     assert own
-    assert all(name.startswith("silo_jax.reporting") for name in own)
+    assert all(name.startswith(("silo_jax.reporting", "silo_jax.files")) for name in own)
     assert "matplotlib.pyplot" not in imported

@@ -1,7 +1,7 @@
 """A small experiment on the digits, and a small train recipe, that several tests share."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -59,6 +59,8 @@ def tiny_recipe(optimizer: str = "sgd", **changes: Any) -> Recipe:
 
 class WithStatistics(nn.Module):
     """A network that has BatchNorm."""
+
+    prunable: ClassVar[tuple[str, ...]] = ("kernel$",)
 
     num_classes: int = 3
 

@@ -62,7 +62,7 @@ class ResidualBlock(nn.Module):
     channels: int
     strides: int
     shortcut: str
-    dtype: str
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:

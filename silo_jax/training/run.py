@@ -36,6 +36,7 @@ def run(
 
     Raises:
       ValueError: see `prepared`.
+      OSError: a file cannot be read or written, or is damaged; one line.
     """
     with prepared(config, workdir, source) as experiment:
         run_seeds(experiment, Path(workdir), console or Console(stderr=True))
