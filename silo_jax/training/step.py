@@ -50,7 +50,6 @@ class Recipe:
       zero_is_dead: whether weights that are exactly 0 count as pruned when a cycle ends.
       augment_evaluation: whether images are cropped and flipped in evaluation, too.
       drop_last_evaluation: whether images that do not fill a batch are counted, but as wrong.
-      batch_sharding: how batches are split over several devices; None on one.
     """
 
     model: nn.Module
@@ -71,7 +70,6 @@ class Recipe:
     zero_is_dead: bool = False
     augment_evaluation: bool = False
     drop_last_evaluation: bool = False
-    batch_sharding: jax.sharding.NamedSharding | None = None
 
 
 def learning_rate(recipe: Recipe, state: TrainState) -> jax.Array:
@@ -85,7 +83,6 @@ def train_step(recipe: Recipe, state: TrainState, batch: DeviceSplit) -> tuple[T
     The masks in force stay until the next cycle starts, so that the network which this cycle has
     trained can still be evaluated and kept.
     """
-    batch = spread(recipe, batch)
     data_step = _data_step(recipe, state)
     augment_rng = jax.random.fold_in(jax.random.fold_in(state.rng, 1), data_step)
     dropout_rng = jax.random.fold_in(jax.random.fold_in(state.rng, 3), data_step)
@@ -124,13 +121,6 @@ def train_step(recipe: Recipe, state: TrainState, batch: DeviceSplit) -> tuple[T
         next_masks=next_masks,
     )
     return state, sums_of(loss * batch.labels.size, logits, batch.labels)
-
-
-def spread(recipe: Recipe, batch: PyTree) -> PyTree:
-    """The batch, split over the devices; XLA then computes whatever goes over all of it."""
-    if recipe.batch_sharding is None:
-        return batch
-    return lax.with_sharding_constraint(batch, recipe.batch_sharding)
 
 
 def train_epoch(
