@@ -55,15 +55,18 @@ def test_a_run_of_two_cycles_learns_prunes_and_rewinds(tmp_path):
             "rewind__step": 7,
             "schedule__warmup_steps": 3,
         },
-        {
-            "model__name": "resnet20",
-            "data__crop_padding": 1,
-            "data__flip": True,
-            "training__epochs_per_cycle": 0,
-            "training__steps_per_cycle": 3,
-            "training__batch_size": 700,
-            "rewind__step": 2,
-        },
+        pytest.param(
+            {
+                "model__name": "resnet20",
+                "data__crop_padding": 1,
+                "data__flip": True,
+                "training__epochs_per_cycle": 0,
+                "training__steps_per_cycle": 3,
+                "training__batch_size": 700,
+                "rewind__step": 2,
+            },
+            marks=pytest.mark.stress,
+        ),
     ],
     ids=["weights", "lr", "steps", "resnet20"],
 )
