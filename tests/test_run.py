@@ -1,8 +1,6 @@
 """Whole runs on the digits: they learn, resume bit for bit, and compile once."""
 
 import json
-import logging
-import re
 import time
 
 import jax
@@ -16,6 +14,7 @@ from silo_jax.training import loop
 from silo_jax.training.config import check_config
 from silo_jax.training.experiment import load_experiment
 from silo_jax.training.progress import RunProgress
+from tests.compilations import compilations
 from tests.run_files import final_states, rows_of, without_times
 from tests.tiny import assert_identical, run_quietly, tiny_config
 
@@ -121,11 +120,10 @@ def test_a_finished_run_is_not_done_again(tmp_path):
     )
 
 
-def test_the_train_program_is_compiled_once_in_a_run_of_ten_cycles(tmp_path, caplog):
+def test_the_train_program_is_compiled_once_in_a_run_of_ten_cycles(tmp_path):
     config = tiny_config(pruning__num_cycles=10, training__epochs_per_cycle=1, seeds=(0, 1))
-    with caplog.at_level(logging.WARNING), jax.log_compiles():
+    with compilations() as compiled:
         run_quietly(config, tmp_path)
-    compiled = re.findall(r"Finished XLA compilation of jit\((\w+)\)", caplog.text)
     assert compiled.count("train_epoch") == 1
 
 
