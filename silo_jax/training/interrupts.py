@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from silo_jax.distributed import largest
+
 
 class Stopped(Exception):  # noqa: N818 (it is no error)
     """The run has saved its state and stopped, because it was asked to."""
@@ -15,10 +17,15 @@ class Stopped(Exception):  # noqa: N818 (it is no error)
 
 
 class StopRequest:
-    """Whether the process was asked to stop, and by which signal."""
+    """Whether the process, or one that it works with, was asked to stop, and by which signal."""
 
     def __init__(self) -> None:
-        self.signum: int | None = None
+        self.received = 0  # by this process
+
+    @property
+    def signum(self) -> int | None:
+        """The signal, None without one. All processes have to look at the same points."""
+        return largest(self.received) or None
 
     @contextmanager
     def listening(self) -> Iterator["StopRequest"]:
@@ -33,7 +40,7 @@ class StopRequest:
                 signal.signal(signum, handler)
 
         def note(signum: int, frame: FrameType | None) -> None:
-            self.signum = signum
+            self.received = signum
             restore()
 
         for signum in earlier:

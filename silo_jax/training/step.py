@@ -10,8 +10,10 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from jax import lax
+from jax.sharding import Mesh
 
 from silo_jax.data import augment, normalize
+from silo_jax.distributed import batch_sharding
 from silo_jax.pruning import apply_masks, prune
 from silo_jax.schedules import cycle_schedule
 from silo_jax.training.criterion import criterion_of_run, needs_reference
@@ -50,7 +52,7 @@ class Recipe:
       zero_is_dead: whether weights that are exactly 0 count as pruned when a cycle ends.
       augment_evaluation: whether images are cropped and flipped in evaluation, too.
       drop_last_evaluation: whether images that do not fill a batch are counted, but as wrong.
-      batch_sharding: how batches are split over several devices; None on one.
+      mesh: of several devices, over which batches are split; None on one.
     """
 
     model: nn.Module
@@ -71,7 +73,7 @@ class Recipe:
     zero_is_dead: bool = False
     augment_evaluation: bool = False
     drop_last_evaluation: bool = False
-    batch_sharding: jax.sharding.NamedSharding | None = None
+    mesh: Mesh | None = None
 
 
 def learning_rate(recipe: Recipe, state: TrainState) -> jax.Array:
@@ -128,9 +130,9 @@ def train_step(recipe: Recipe, state: TrainState, batch: DeviceSplit) -> tuple[T
 
 def spread(recipe: Recipe, batch: PyTree) -> PyTree:
     """The batch, split over the devices; XLA then computes whatever goes over all of it."""
-    if recipe.batch_sharding is None:
+    if recipe.mesh is None:
         return batch
-    return lax.with_sharding_constraint(batch, recipe.batch_sharding)
+    return lax.with_sharding_constraint(batch, batch_sharding(recipe.mesh))
 
 
 def train_epoch(
