@@ -13,7 +13,15 @@ from silo_jax.checks import require_choice
 
 _OVERRIDE = re.compile(r"--?config\.(?P<field>[^=]*)(?P<value>=.*)?", re.DOTALL)
 
-_ARGUMENTS = ("--config", "--config.FIELD", "--workdir", "--fork")
+_PROCESSES = ("coordinator", "num_processes", "process_id")
+_ARGUMENTS = (
+    "--config",
+    "--config.FIELD",
+    "--workdir",
+    "--fork",
+    "--distributed",
+    *(f"--{name}" for name in _PROCESSES),
+)
 _PARSERS: dict[type, tuple[Any, str]] = {
     bool: (flags.BooleanParser(), "true or false"),
     int: (flags.IntegerParser(), "an integer"),
@@ -22,12 +30,16 @@ _PARSERS: dict[type, tuple[Any, str]] = {
 
 
 def parse_flags(argv: list[str]) -> dict[str, Any]:
-    """``--config`` with its overrides, ``--workdir``, and ``--fork``, which may be None."""
+    """``--config`` with its overrides, ``--workdir``, and ``--fork``, which may be None.
+
+    ``processes`` has the arguments of `silo_jax.distributed.join`, None for a single process.
+    """
     with exit_on_bad_input():
         if "--help" in argv:
             print(
                 "usage: python -m experiments.run --config=FILE --workdir=DIR "
-                "[--config.FIELD=VALUE …] [--fork=DIR]"
+                "[--config.FIELD=VALUE …] [--fork=DIR] "
+                "[--distributed | --coordinator=HOST:PORT --num_processes=N --process_id=I]"
             )
             sys.exit(0)
         _check_names(argv[1:])
@@ -55,6 +67,10 @@ def _parse(argv: list[str]) -> dict[str, Any]:
     )
     flags.DEFINE_string("workdir", None, "directory of the run", flag_values=values)
     flags.DEFINE_string("fork", None, "directory of another run", flag_values=values)
+    flags.DEFINE_bool("distributed", False, "one of several processes", flag_values=values)
+    flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0", flag_values=values)
+    flags.DEFINE_integer("num_processes", None, "how many", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("process_id", None, "from 0", lower_bound=0, flag_values=values)
     surplus = _fill(values, argv)[1:]
     if surplus:
         require_choice("argument", surplus[0], _ARGUMENTS)
@@ -64,7 +80,28 @@ def _parse(argv: list[str]) -> dict[str, Any]:
     if values["fork"].value == "":
         raise ValueError("--fork: missing; allowed: --fork=PATH")
     paths = {name: values[name].value for name in ("workdir", "fork")}
-    return {"config": _loaded(values["config"]), **paths}
+    processes = _processes({name: values[name].value for name in ("distributed", *_PROCESSES)})
+    if processes is not None and paths["fork"]:
+        raise ValueError(f"--fork: {paths['fork']}; allowed: with a single process only")
+    return {"config": _loaded(values["config"]), **paths, "processes": processes}
+
+
+def _processes(given: dict[str, Any]) -> dict[str, Any] | None:
+    """How the processes find each other; an empty dict leaves it to the cluster to tell."""
+    is_found = given.pop("distributed")
+    missing = [name for name, value in given.items() if value is None]
+    if len(missing) == len(given):
+        return {} if is_found else None
+    if is_found:
+        raise ValueError(f"--distributed: given; allowed: without --{', --'.join(_PROCESSES)}")
+    if missing:
+        raise ValueError(f"--{missing[0]}: missing; allowed: --{', --'.join(_PROCESSES)} together")
+    if given["process_id"] >= given["num_processes"]:
+        raise ValueError(
+            f"--process_id: {given['process_id']}; allowed: below the {given['num_processes']} of "
+            "--num_processes"
+        )
+    return given
 
 
 def _fill(values: flags.FlagValues, argv: list[str]) -> list[str]:

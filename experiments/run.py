@@ -6,6 +6,9 @@ Any field is changed by ``--config.FIELD=VALUE``. The same command on the same d
 where it was stopped. With another config, ``--workdir=NEW --fork=OLD`` takes the cycles that every
 seed has finished in OLD over into a new directory, and goes on from there.
 
+On several hosts the same command is started on each, with ``--distributed`` on TPU pods and under
+Slurm, or else with ``--coordinator=HOST:PORT --num_processes=N --process_id=I``.
+
 Exit status: 0 when the run is complete; 1 when it failed, or a seed diverged; 2 when the input is
 wrong; 130 or 143 when it was stopped by SIGINT (Ctrl-C) or SIGTERM, with its state saved.
 """
@@ -24,20 +27,25 @@ from experiments.messages import keep_to_one_line
 def main(argv: list[str]) -> None:
     values = parse_flags(argv)
     # Only now, so that wrong flags are answered at once.
+    from silo_jax.distributed import is_primary, join
     from silo_jax.reporting import read_run, results_table
     from silo_jax.training.interrupts import Stopped, StopRequest
     from silo_jax.training.loop import run_seeds
     from silo_jax.training.run import prepared
 
-    workdir, console = Path(values["workdir"]), Console()
+    if values["processes"] is not None:
+        with exit_on_bad_input():
+            join(**values["processes"])
+    quiet = not is_primary()
+    workdir, console = Path(values["workdir"]), Console(quiet=quiet)
     with ExitStack() as stack:
         try:
             with exit_on_bad_input():
                 run = prepared(values["config"], workdir, source=values["fork"])
                 experiment = stack.enter_context(run)
             stop = stack.enter_context(StopRequest().listening())
-            given_up = run_seeds(experiment, workdir, Console(stderr=True), stop)
-            report = _report(workdir)
+            given_up = run_seeds(experiment, workdir, Console(stderr=True, quiet=quiet), stop)
+            report = _report(workdir) if is_primary() else None
         except Stopped as stopped:
             print(f"{stopped}; the same command goes on from here", file=sys.stderr)
             sys.exit(128 + stopped.signum)

@@ -18,6 +18,7 @@ import orbax.checkpoint as ocp
 
 from silo_jax.checks import require_int
 from silo_jax.checksums import find_damage, write_checksums
+from silo_jax.distributed import is_primary, wait_for_all
 from silo_jax.rewinding import RewindPoint
 from silo_jax.training.state import TrainState
 
@@ -162,13 +163,16 @@ class Checkpoints:
 
     def _put_aside(self, damaged: dict[int, DamagedCheckpointError], used: int) -> None:
         """Moves the states that cannot be used away, so that their steps can be saved again."""
-        for step, error in damaged.items():
-            (self._directory / "damaged").mkdir(exist_ok=True)
-            aside = tempfile.mkdtemp(prefix=f"{step}_", dir=self._directory / "damaged")
-            (self._directory / "states" / str(step)).rename(aside)
-            warnings.warn(f"{error}; moved to {aside}, step {used} is used", stacklevel=3)
-        if damaged:
-            self._states.reload()
+        if not damaged:
+            return
+        if is_primary():
+            for step, error in damaged.items():
+                (self._directory / "damaged").mkdir(exist_ok=True)
+                aside = tempfile.mkdtemp(prefix=f"{step}_", dir=self._directory / "damaged")
+                (self._directory / "states" / str(step)).rename(aside)
+                warnings.warn(f"{error}; moved to {aside}, step {used} is used", stacklevel=3)
+        wait_for_all("damaged states are put aside")
+        self._states.reload()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -153,10 +153,10 @@ def test_after_a_loss_that_is_not_finite_no_step_is_taken(chunks_of_three):
 def test_a_request_to_stop_is_heard_between_two_chunks(epochs, monkeypatch):
     whole, stop = whole_epoch(epochs), StopRequest()
     monkeypatch.setattr(epochs, "_stop", stop)
-    stop.signum = 15
+    stop.received = 15
     stopped, _ = whole_epoch(epochs)
     assert int(stopped.step) == 0
-    stop.signum = None
+    stop.received = 0
     assert_identical(epochs.train(stopped, STEPS_PER_EPOCH), whole)
 
 

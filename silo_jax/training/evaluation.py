@@ -7,7 +7,7 @@ from jax import lax
 
 from silo_jax.data import augment, normalize
 from silo_jax.training.state import Sums, TrainState, no_sums
-from silo_jax.training.step import DeviceSplit, Recipe, steps_in_epoch, sums_of
+from silo_jax.training.step import DeviceSplit, Recipe, spread, steps_in_epoch, sums_of
 
 
 def evaluate(recipe: Recipe, batch_size: int, state: TrainState, data: DeviceSplit) -> Sums:
@@ -44,6 +44,7 @@ def evaluate_batch(
       batch: images uint8 (b, height, width, channels) and labels int32 (b,).
       weights: bool (b,): False for images that count for nothing.
     """
+    batch, weights = spread(recipe, (batch, weights))
     images = normalize(batch.images, recipe.mean, recipe.std)
     logits = jnp.asarray(recipe.model.apply(state.variables, images, train=False))
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from silo_jax import shapes
 from silo_jax.data import EncodedData, ImageData, channel_statistics, load_data, open_data
 from silo_jax.data.joined import split_again
+from silo_jax.distributed import check_batch_size, make_mesh, place, replicate
 from silo_jax.models import create_model
 from silo_jax.pruning import layer_counts
 from silo_jax.rewinding import hold_last_lr
@@ -72,7 +73,7 @@ class Experiment:
 
     def create_state(self, seed: int) -> TrainState:
         """The dense network of a seed before its first step."""
-        return create_state(
+        state = create_state(
             self.recipe.model,
             self.recipe.optimizer,
             seed=seed,
@@ -82,6 +83,7 @@ class Experiment:
             initialization=self.config.training.initialization,
             with_reference=needs_reference(self.config.pruning.criterion),
         )
+        return place(self.recipe.mesh, state)
 
     def start_of_epoch(self, cycle: int, epoch: int) -> int:
         """The step at which an epoch of a cycle starts."""
@@ -101,6 +103,7 @@ def load_experiment(config: ConfigDict) -> Experiment:
     Raises:
       ValueError: one line with the field, its value and what is allowed.
     """
+    mesh = _mesh(config)
     data = _load(config)
     num_images = len(data.train)
     if config.training.batch_size > num_images:
@@ -119,14 +122,22 @@ def load_experiment(config: ConfigDict) -> Experiment:
     _check_against_data(config, lengths, image_shape)
     experiment = Experiment(
         config=config,
-        recipe=_recipe(config, data, lengths, image_shape[-1]),
+        recipe=_recipe(config, data, lengths, image_shape[-1], mesh),
         lengths=lengths,
         steps_per_epoch=steps_per_epoch,
         image_shape=image_shape,
-        data=data if isinstance(data, EncodedData) else _on_device(data),
+        data=data if isinstance(data, EncodedData) else _on_device(data, mesh),
     )
     _check_weights_left(experiment)
     return experiment
+
+
+def _mesh(config: ConfigDict) -> Mesh | None:
+    mesh = make_mesh(config.devices.data, config.devices.model)
+    check_batch_size(mesh, "training.batch_size", config.training.batch_size)
+    if config.data.image_size:
+        check_batch_size(mesh, "training.eval_batch_size", config.training.eval_batch_size)
+    return mesh
 
 
 def _load(config: ConfigDict) -> ImageData | EncodedData:
@@ -192,7 +203,11 @@ def _check_weights_left(experiment: Experiment) -> None:
 
 
 def _recipe(
-    config: ConfigDict, data: ImageData | EncodedData, lengths: Durations, num_channels: int
+    config: ConfigDict,
+    data: ImageData | EncodedData,
+    lengths: Durations,
+    num_channels: int,
+    mesh: Mesh | None,
 ) -> Recipe:
     training = config.training
     mean, std = tuple(config.data.mean), tuple(config.data.std)
@@ -224,6 +239,7 @@ def _recipe(
         zero_is_dead=config.pruning.zero_is_dead,
         augment_evaluation=config.evaluation.augment,
         drop_last_evaluation=config.evaluation.drop_last,
+        mesh=mesh,
     )
 
 
@@ -234,6 +250,6 @@ def _shape_of_cycles(config: ConfigDict, lengths: Durations) -> tuple[optax.Sche
     return (shape, *(held if policy == "finetune" else shape for policy in policies))
 
 
-def _on_device(data: ImageData) -> DeviceData:
+def _on_device(data: ImageData, mesh: Mesh | None) -> DeviceData:
     splits = (data.train, data.validation, data.test)
-    return DeviceData(*(DeviceSplit(jnp.asarray(s.images), jnp.asarray(s.labels)) for s in splits))
+    return DeviceData(*(DeviceSplit(*replicate(mesh, (s.images, s.labels))) for s in splits))

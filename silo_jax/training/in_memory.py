@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from silo_jax.distributed import largest, state_shardings
 from silo_jax.training.evaluation import evaluate
 from silo_jax.training.interrupts import StopRequest
 from silo_jax.training.state import Sums, TrainState
@@ -39,7 +40,12 @@ class InMemoryEpochs:
     ) -> None:
         self._stop, self._steps_per_second = stop, 1.0
         self._data, self._evaluations = train, evaluations
-        program = jax.jit(train_epoch, static_argnums=0, donate_argnums=1)
+        program = jax.jit(
+            train_epoch,
+            static_argnums=0,
+            donate_argnums=1,
+            out_shardings=(state_shardings(recipe.mesh, state), None),
+        )
         self._train = program.lower(recipe, state, train, jnp.zeros((), jnp.int32)).compile()
         score = jax.jit(evaluate, static_argnums=(0, 1))
         self._score = {
@@ -55,7 +61,7 @@ class InMemoryEpochs:
         step, sums = int(state.step), state.sums
         while step < stop and self._stop.signum is None:
             steps_between_looks = round(self._steps_per_second * _SECONDS_BETWEEN_LOOKS)
-            until = min(stop, step + max(1, steps_between_looks))
+            until = min(stop, step + max(1, largest(steps_between_looks)))
             started = time.perf_counter()
             state, sums = self._train(state, self._data, jnp.asarray(until, jnp.int32))
             reached = int(state.step)

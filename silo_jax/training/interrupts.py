@@ -8,6 +8,10 @@ from threading import Thread
 from types import FrameType
 from typing import TypeVar
 
+import jax
+
+from silo_jax.distributed import largest
+
 T = TypeVar("T")
 
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -22,24 +26,33 @@ class Stopped(Exception):  # noqa: N818 (it is no error)
 
 
 class StopRequest:
-    """Whether the process was asked to stop, and by which signal."""
+    """Whether the process, or one that it works with, was asked to stop, and by which signal."""
 
     def __init__(self) -> None:
-        self.signum: int | None = None
+        self.received = 0  # by this process
+
+    @property
+    def signum(self) -> int | None:
+        """The signal, None without one. All processes have to look at the same points."""
+        return largest(self.received) or None
 
     def raise_if_asked(self) -> None:
         """Raises Stopped if the process was asked to stop."""
-        if self.signum is not None:
-            raise Stopped(self.signum)
+        signum = self.signum
+        if signum is not None:
+            raise Stopped(signum)
 
     def interruptibly(self, act: Callable[[], T]) -> T:
         """What a long call returns, left at once when the process is asked to stop.
 
         Only for calls that have nothing to save: it goes on in a thread, and ends with the process.
+        One of several processes waits for the end, as all of them have to stop at the same point.
 
         Raises:
           Stopped: the process was asked to stop.
         """
+        if jax.process_count() > 1:
+            return act()
         outcome: Future[T] = Future()
 
         def run() -> None:
@@ -68,7 +81,7 @@ class StopRequest:
                 signal.signal(signum, handler)
 
         def note(signum: int, frame: FrameType | None) -> None:
-            self.signum = signum
+            self.received = signum
             restore()
 
         for signum in earlier:

@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from silo_jax.checkpoint import Checkpoints
+from silo_jax.distributed import is_primary
 from silo_jax.pruning import layer_counts
 from silo_jax.schedules import cycle_schedule
 from silo_jax.training.config import rewind_policies
@@ -22,6 +23,7 @@ from silo_jax.training.results import (
     Divergence,
     Results,
     environment,
+    results_of,
     write_json,
     write_schedule,
 )
@@ -54,8 +56,9 @@ def run_seeds(
       OSError: a file cannot be written; what was written before is intact.
     """
     stop = stop or StopRequest()
-    seeds, results = experiment.config.seeds, Results(workdir)
-    _write_schedule(experiment, workdir)
+    seeds = experiment.config.seeds
+    if is_primary():
+        _write_schedule(experiment, workdir)
     epochs_per_seed = experiment.num_cycles * experiment.epochs_per_cycle
     progress = RunProgress(
         console, total_epochs=len(seeds) * epochs_per_seed, num_cycles=experiment.num_cycles
@@ -63,6 +66,7 @@ def run_seeds(
     programs = None
     stop.raise_if_asked()
     with progress, ExitStack() as stack:
+        results = stack.enter_context(results_of(workdir))
         for seed in seeds:
             checkpoints = checkpoints_of(workdir, experiment, seed)
             with closing(checkpoints):
@@ -70,11 +74,12 @@ def run_seeds(
                     progress.resume(seed, epochs_per_seed)
                     continue
                 if programs is None:
-                    write_json(workdir / "environment.json", environment())
+                    if is_primary():
+                        write_json(workdir / "environment.json", environment())
                     compiled = stop.interruptibly(partial(Programs, experiment, stop))
                     programs = stack.enter_context(closing(compiled))
                 SeedRun(experiment, programs, seed, checkpoints, results, progress).run()
-    return [divergence for seed in seeds if (divergence := results.given_up(seed))]
+        return [divergence for seed in seeds if (divergence := results.given_up(seed))]
 
 
 class SeedRun:

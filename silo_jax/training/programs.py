@@ -6,6 +6,8 @@ from typing import Any
 import jax
 
 from silo_jax.data import EncodedData
+from silo_jax.data.stream import Share
+from silo_jax.distributed import state_shardings
 from silo_jax.rewinding import finetune, reinit, rewind_lr, rewind_weights
 from silo_jax.training.experiment import Experiment
 from silo_jax.training.in_memory import InMemoryEpochs
@@ -24,7 +26,8 @@ class Programs:
 
     def __init__(self, experiment: Experiment, stop: StopRequest) -> None:
         self._stop, recipe = stop, experiment.recipe
-        self._epochs = _epochs(experiment, stop)
+        state = experiment.create_state(experiment.config.seeds[0])
+        self._epochs = _epochs(experiment, state, stop)
         self._is_finite = jax.jit(all_finite)
         self.learning_rate = jax.jit(partial(learning_rate, recipe))
         rewind = experiment.config.rewind
@@ -34,10 +37,11 @@ class Programs:
         init = partial(
             init_network, recipe.model, experiment.image_shape, initialization=initialization
         )
-        self.rewind_weights = jax.jit(partial(rewind_weights, **back))
-        self.rewind_lr = jax.jit(partial(rewind_lr, **kept))
-        self.finetune = jax.jit(partial(finetune, steps_per_cycle=recipe.steps_per_cycle, **kept))
-        self.reinit = jax.jit(partial(reinit, init=init, **back))
+        jit = partial(jax.jit, out_shardings=state_shardings(recipe.mesh, state))
+        self.rewind_weights = jit(partial(rewind_weights, **back))
+        self.rewind_lr = jit(partial(rewind_lr, **kept))
+        self.finetune = jit(partial(finetune, steps_per_cycle=recipe.steps_per_cycle, **kept))
+        self.reinit = jit(partial(reinit, init=init, **back))
 
     def train(self, state: TrainState, stop: int) -> tuple[TrainState, Sums]:
         """Trains to the end of the epoch or to ``stop``; the state handed in is used up.
@@ -64,9 +68,10 @@ class Programs:
         return means(split, self._epochs.evaluate(state, split))
 
 
-def _epochs(experiment: Experiment, stop: StopRequest) -> InMemoryEpochs | StreamedEpochs:
+def _epochs(
+    experiment: Experiment, state: TrainState, stop: StopRequest
+) -> InMemoryEpochs | StreamedEpochs:
     config, data = experiment.config, experiment.data
-    state = experiment.create_state(config.seeds[0])
     if isinstance(data, EncodedData):
         return streamed_epochs(
             experiment.recipe,
@@ -77,6 +82,7 @@ def _epochs(experiment: Experiment, stop: StopRequest) -> InMemoryEpochs | Strea
             workers=config.data.workers,
             stop=stop,
             min_area=config.data.min_area,
+            share=Share(jax.process_index(), jax.process_count()),
         )
     return InMemoryEpochs(
         experiment.recipe,

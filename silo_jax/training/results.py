@@ -12,15 +12,19 @@ import math
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import jax
 
+from silo_jax.distributed import is_primary, wait_for_all
 from silo_jax.files import append_text, write_atomically
 
 Row = dict[str, Any]
@@ -186,6 +190,27 @@ class Results:
                 if number < len(lines):
                     raise OSError(f"{path}: line {number} is damaged") from None
         return lines[:start], rows
+
+
+@contextmanager
+def results_of(workdir: Path) -> Iterator[Results]:
+    """The results in the directory of a run, which process 0 alone writes.
+
+    The others work on copies of their own, which they need for what depends on earlier results.
+    """
+    if is_primary():
+        results = Results(workdir)
+        wait_for_all("results are there")
+        wait_for_all("results are copied")
+        yield results
+        return
+    with TemporaryDirectory() as directory:
+        wait_for_all("results are there")
+        for path in workdir.iterdir():
+            if path.is_file():
+                shutil.copy(path, directory)
+        wait_for_all("results are copied")
+        yield Results(Path(directory))
 
 
 def write_schedule(path: Path, steps: list[int], lrs: list[float], keep_below: int = 0) -> None:

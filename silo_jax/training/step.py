@@ -10,8 +10,10 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from jax import lax
+from jax.sharding import Mesh
 
 from silo_jax.data import augment, normalize
+from silo_jax.distributed import DATA, batch_sharding
 from silo_jax.pruning import apply_masks, prune
 from silo_jax.schedules import cycle_schedule
 from silo_jax.training.criterion import criterion_of_run, needs_reference
@@ -50,6 +52,7 @@ class Recipe:
       zero_is_dead: whether weights that are exactly 0 count as pruned when a cycle ends.
       augment_evaluation: whether images are cropped and flipped in evaluation, too.
       drop_last_evaluation: whether images that do not fill a batch are counted, but as wrong.
+      mesh: of several devices, over which batches are split; None on one.
     """
 
     model: nn.Module
@@ -70,6 +73,7 @@ class Recipe:
     zero_is_dead: bool = False
     augment_evaluation: bool = False
     drop_last_evaluation: bool = False
+    mesh: Mesh | None = None
 
 
 def learning_rate(recipe: Recipe, state: TrainState) -> jax.Array:
@@ -83,6 +87,7 @@ def train_step(recipe: Recipe, state: TrainState, batch: DeviceSplit) -> tuple[T
     The masks in force stay until the next cycle starts, so that the network which this cycle has
     trained can still be evaluated and kept.
     """
+    batch = spread(recipe, batch)
     data_step = _data_step(recipe, state)
     augment_rng = jax.random.fold_in(jax.random.fold_in(state.rng, 1), data_step)
     dropout_rng = jax.random.fold_in(jax.random.fold_in(state.rng, 3), data_step)
@@ -121,6 +126,17 @@ def train_step(recipe: Recipe, state: TrainState, batch: DeviceSplit) -> tuple[T
         next_masks=next_masks,
     )
     return state, sums_of(loss * batch.labels.size, logits, batch.labels)
+
+
+def spread(recipe: Recipe, batch: PyTree) -> PyTree:
+    """The batch, split over the devices; XLA then computes whatever goes over all of it.
+
+    A batch that cannot be split evenly is computed whole on every device.
+    """
+    size = jax.tree.leaves(batch)[0].shape[0]
+    if recipe.mesh is None or size % recipe.mesh.shape[DATA]:
+        return batch
+    return lax.with_sharding_constraint(batch, batch_sharding(recipe.mesh))
 
 
 def train_epoch(

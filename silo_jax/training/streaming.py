@@ -18,6 +18,7 @@ from silo_jax.data.stream import (
     TrainBatches,
     stream,
 )
+from silo_jax.distributed import put_batches, state_shardings
 from silo_jax.training.evaluation import evaluate_batch
 from silo_jax.training.interrupts import StopRequest
 from silo_jax.training.state import Sums, TrainState, no_sums
@@ -25,13 +26,6 @@ from silo_jax.training.step import DeviceSplit, Recipe, train_on_batches
 
 _CHUNK_BYTES = 1 << 25
 _MOST_BATCHES = 16  # in a chunk, as a request to stop is looked for between two of them
-
-Put = Callable[[Any, int], Any]
-
-
-def on_default_device(tree: Any, batch_axis: int) -> Any:
-    """Sends host arrays to the default device; ``batch_axis`` matters where there are several."""
-    return jax.tree.map(jnp.asarray, tree)
 
 
 class StreamedEpochs:
@@ -48,7 +42,6 @@ class StreamedEpochs:
       steps_per_epoch: batches in an epoch.
       workers: see `silo_jax.data.stream.stream`.
       stop: looked at between two chunks.
-      put: sends a tree of host arrays to the device; its second argument is the axis of the batch.
     """
 
     def __init__(
@@ -61,16 +54,20 @@ class StreamedEpochs:
         steps_per_epoch: int,
         workers: int,
         stop: StopRequest,
-        put: Put = on_default_device,
     ) -> None:
         self._recipe, self._steps_per_epoch = recipe, steps_per_epoch
         self._train_batches, self._evaluations = train_batches, evaluations
-        self._workers, self._stop, self._put = workers, stop, put
+        self._workers, self._stop = workers, stop
         self._stream: Generator[Batch, None, None] | None = None
         self._next: tuple[int, int] | None = None  # seed and step of its next batch
         first = train_batches(_seed(state))[0]
         self._chunk_size = min(_MOST_BATCHES, max(1, _CHUNK_BYTES // first.images.nbytes))
-        train = jax.jit(train_on_batches, static_argnums=0, donate_argnums=1)
+        train = jax.jit(
+            train_on_batches,
+            static_argnums=0,
+            donate_argnums=1,
+            out_shardings=(state_shardings(recipe.mesh, state), None),
+        )
         self._train = train.lower(recipe, state, self._chunk([first]), jnp.int32(0)).compile()
         score = jax.jit(evaluate_batch, static_argnums=0, donate_argnums=2)
         self._score = {
@@ -130,10 +127,10 @@ class StreamedEpochs:
         )
         for position, batch in enumerate(batches):
             images[position], labels[position] = batch.images, batch.labels
-        return DeviceSplit(*self._put((images, labels), 1))
+        return DeviceSplit(*put_batches(self._recipe.mesh, (images, labels), 1))
 
     def _scored(self, batch: Batch) -> tuple[DeviceSplit, jax.Array]:
-        images, labels, weights = self._put(tuple(batch), 0)
+        images, labels, weights = put_batches(self._recipe.mesh, tuple(batch), 0)
         return DeviceSplit(images, labels), weights
 
 
@@ -148,7 +145,6 @@ def streamed_epochs(
     stop: StopRequest,
     min_area: float = 0.08,
     share: Share = WHOLE,
-    put: Put = on_default_device,
 ) -> StreamedEpochs:
     """Epochs over a set that stays on disk, evaluated on "val" and "test".
 
@@ -162,7 +158,6 @@ def streamed_epochs(
       stop: see `StreamedEpochs`.
       min_area: see `silo_jax.data.stream.TrainBatches`.
       share: of every batch that this process reads.
-      put: see `StreamedEpochs`.
     """
 
     def train_batches(seed: int) -> TrainBatches:
@@ -187,7 +182,6 @@ def streamed_epochs(
         steps_per_epoch=train_batches(0).steps_per_epoch,
         workers=workers,
         stop=stop,
-        put=put,
     )
 
 

@@ -11,13 +11,22 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from silo_jax.checkpoint import Checkpoints
+from silo_jax.distributed import is_primary
 from silo_jax.training.config import flatten
 from silo_jax.training.experiment import Experiment
 from silo_jax.training.results import write_json
 
 # What may change between the sessions of a run: where the data lies, how many processes read it,
-# and how many checkpoints are kept.
-_MAY_CHANGE = ("data_dir", "data.data_dir", "data.cache_dir", "data.workers", "checkpoints.keep")
+# on how many devices it runs, and how many checkpoints are kept.
+_MAY_CHANGE = (
+    "data_dir",
+    "data.data_dir",
+    "data.cache_dir",
+    "data.workers",
+    "devices.data",
+    "devices.model",
+    "checkpoints.keep",
+)
 
 
 def check_workdir(workdir: Path, config: ConfigDict) -> None:
@@ -40,11 +49,16 @@ def check_workdir(workdir: Path, config: ConfigDict) -> None:
 
 @contextmanager
 def hold_workdir(workdir: Path, config: ConfigDict) -> Iterator[None]:
-    """Makes the directory with its ``config.json``, and keeps other processes out meanwhile.
+    """Makes the directory with its ``config.json``, and keeps other runs out meanwhile.
+
+    Of several processes that work together the first one does so.
 
     Raises:
       ValueError: another process holds the directory, or it cannot be written; one line.
     """
+    if not is_primary():
+        yield
+        return
     with _refusing_unwritable(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
     with lock(workdir):

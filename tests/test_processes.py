@@ -1,0 +1,90 @@
+"""Two processes that work together, against one with as many devices."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments.flags import parse_flags
+from tests.mlp_config import get_config
+from tests.run_files import final_states, without_times
+from tests.tiny import assert_identical
+
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "tests/mlp_config.py"
+
+
+def start(workdir, *arguments, devices=1):
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+    settings = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-m", "experiments.run", f"--config={CONFIG}"]
+    return subprocess.Popen(
+        [*command, f"--workdir={workdir}", *arguments],
+        cwd=ROOT,
+        env=os.environ | settings | {"JAX_CPU_COLLECTIVES_IMPLEMENTATION": "gloo"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def start_two(workdir):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    together = (f"--coordinator={address}", "--num_processes=2")
+    return [start(workdir, *together, f"--process_id={index}") for index in range(2)]
+
+
+def finish(processes, status=0):
+    for process in processes:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == status, errors
+
+
+def test_two_processes_stopped_by_one_and_resumed_are_one_with_two_devices(tmp_path):
+    alone = [start(tmp_path / "alone", devices=2)]
+    finish(alone)
+    both = tmp_path / "both"
+    processes = start_two(both)
+    metrics = both / "metrics.jsonl"
+    while not (metrics.exists() and metrics.read_text().count("\n") > 1):
+        assert processes[0].poll() is None, processes[0].communicate()
+        time.sleep(0.02)
+    processes[1].send_signal(signal.SIGTERM)
+    finish(processes, 128 + signal.SIGTERM)
+    assert metrics.read_text().count("\n") < 12
+    finish(start_two(both))
+    assert without_times(both) == without_times(tmp_path / "alone")
+    config = get_config()
+    config.devices.data = 1
+    assert_identical(final_states(both, config), final_states(tmp_path / "alone", config))
+    assert (both / "report.html").exists()
+
+
+@pytest.mark.filterwarnings("ignore:the load_module.*:DeprecationWarning")  # of ml_collections
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--process_id=1"], "error: --coordinator: missing; allowed: --coordinator, "),
+        (["--distributed", "--process_id=1"], "error: --distributed: given; allowed: without "),
+        (
+            ["--coordinator=a:1", "--num_processes=2", "--process_id=2"],
+            "error: --process_id: 2; allowed: below the 2 of --num_processes",
+        ),
+        (["--distributed", "--fork=old"], "error: --fork: old; allowed: with a single process"),
+        (["--distributed", "--num_processes=0"], "error: flag --num_processes=0"),
+    ],
+)
+def test_processes_that_cannot_find_each_other_are_refused(capsys, tmp_path, arguments, message):
+    with pytest.raises(SystemExit) as end:
+        parse_flags(["run", f"--config={CONFIG}", f"--workdir={tmp_path}", *arguments])
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith(message)
+    assert error.count("\n") == 1
