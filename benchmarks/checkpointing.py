@@ -17,7 +17,7 @@ from typing import Any
 
 import jax
 
-from benchmarks.masked_step import Epochs
+from benchmarks.epochs import Epochs
 from benchmarks.measure import report
 from silo_jax.checkpoint import Checkpoints
 
@@ -65,7 +65,7 @@ def checkpoint_size(path: Path) -> tuple[int, int]:
 def measure(
     network: str, batch_size: int, steps: int, images_per_epoch: int, repeats: int
 ) -> dict[str, Any]:
-    train = Epochs(network, batch_size, steps=steps)
+    train = Epochs(network, batch_size, steps)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         with closing(Checkpoints(directory, steps_per_cycle=2**30)) as checkpoints:

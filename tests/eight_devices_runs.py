@@ -9,7 +9,9 @@ import pytest
 from silo_jax.training.experiment import load_experiment
 from silo_jax.training.progress import RunProgress
 from tests.compilations import compilations
+from tests.jpeg_sets import write_folder
 from tests.run_files import final_states, without_times
+from tests.test_streamed_runs import streamed_config
 from tests.tiny import run_quietly, tiny_config
 
 FIELDS = {
@@ -77,6 +79,21 @@ def test_a_run_goes_on_with_another_number_of_devices(alone, tmp_path, monkeypat
             run_quietly(tiny_config(devices__model=4, **FIELDS), tmp_path)
     run_quietly(tiny_config(devices__data=1, **FIELDS), tmp_path)
     assert_close(tables_of(tmp_path), tables_of(alone))
+
+
+def test_images_that_are_streamed_are_split_over_devices(tmp_path):
+    write_folder(tmp_path / "images", train=(9, 10, 11), held_out=(3, 2, 2))
+
+    def run(parts):
+        config = streamed_config(
+            data__name="folder",
+            data__data_dir=str(tmp_path / "images"),
+            training__eval_batch_size=4,
+            devices__data=parts,
+        )
+        return run_quietly(config, tmp_path / f"{parts}")
+
+    assert_close(tables_of(run(4)), tables_of(run(1)))
 
 
 def test_a_batch_that_cannot_be_split_is_refused_before_any_work(tmp_path):

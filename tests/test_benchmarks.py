@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.checkpointing import checkpoint_size, measure
+from benchmarks.epochs import without_masks
 from benchmarks.input_pipeline import HEIGHT, WIDTH, images_per_second, write_images
-from benchmarks.masked_step import without_masks
 from benchmarks.measure import median_ratio, peak_extra_bytes, seconds_in_turn
 from benchmarks.prune import NETWORKS, WAYS, num_kept, weights_and_masks
 from benchmarks.schedule_compile import schedule, schedule_in_jit, seconds_to_compile

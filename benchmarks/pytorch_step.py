@@ -1,0 +1,107 @@
+"""The time of a train step over that of PyTorch on the same CPU, measured in one run.
+
+    python3 -m venv /tmp/torch && /tmp/torch/bin/pip install torch==2.13.0 numpy
+    python -m benchmarks.pytorch_step --python=/tmp/torch/bin/python \
+        --out=benchmarks/results/pytorch_step.json
+
+Ours is the step of a run: it draws its images from the data set, normalises them, and applies masks
+to weights, gradients and momentum. PyTorch's has its images ready, and neither masks nor
+augmentation; it runs eagerly, in each of its two layouts. All of them take turns.
+"""
+
+import argparse
+import statistics
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from benchmarks.epochs import Epochs
+from benchmarks.measure import median_ratio, ratio_quartiles, report
+
+STEPS = {"resnet20": 4, "vgg19": 2, "vit_cifar": 4}  # in a turn
+LAYOUTS = ("contiguous", "channels_last")
+
+
+class Torch:
+    """Steps in another interpreter."""
+
+    def __init__(self, python: str, network: str, layout: str, batch_size: int) -> None:
+        script = Path(__file__).with_name("torch_networks.py")
+        arguments = [network, layout, str(batch_size), str(STEPS[network])]
+        self._process = subprocess.Popen(
+            [python, str(script), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.num_parameters = int(self._answer())
+
+    def seconds(self) -> float:
+        """Seconds of a turn."""
+        assert self._process.stdin
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        return float(self._answer())
+
+    def close(self) -> None:
+        """Ends the other interpreter."""
+        self._process.communicate()
+
+    def _answer(self) -> str:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self._process.args} has ended")
+        return line
+
+
+def compare(python: str, network: str, batch_size: int, repeats: int) -> dict[str, Any]:
+    """One row of the table."""
+    ours = Epochs(network, batch_size, STEPS[network])
+    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(ours.state.params))
+    theirs = {layout: Torch(python, network, layout, batch_size) for layout in LAYOUTS}
+    for layout, torch in theirs.items():
+        if torch.num_parameters != num_parameters:
+            raise ValueError(f"{layout}: {torch.num_parameters} parameters, not {num_parameters}")
+    seconds: dict[str, list[float]] = {name: [] for name in ("ours", *LAYOUTS)}
+    for turn in range(repeats + 1):
+        started = time.perf_counter()
+        jax.block_until_ready(ours())
+        measured = {"ours": time.perf_counter() - started}
+        measured |= {layout: torch.seconds() for layout, torch in theirs.items()}
+        if turn:  # the first one compiles and warms up
+            for name, value in measured.items():
+                seconds[name].append(value)
+    for torch in theirs.values():
+        torch.close()
+    row: dict[str, Any] = {"network": network, "batch_size": batch_size}
+    row |= {"parameters": num_parameters}
+    for name, values in seconds.items():
+        row[f"{name}_ms_per_step"] = 1e3 * statistics.median(values) / STEPS[network]
+    for layout in LAYOUTS:
+        row[f"ours_over_{layout}"] = median_ratio(seconds["ours"], seconds[layout])
+        quartiles = ratio_quartiles(seconds["ours"], seconds[layout])
+        row[f"quartiles_{layout}"] = [round(quartile, 3) for quartile in quartiles]
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--python", required=True, help="an interpreter that has torch")
+    parser.add_argument("--networks", nargs="*", default=[*STEPS], choices=[*STEPS])
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--out")
+    options = parser.parse_args()
+    rows = [
+        compare(options.python, network, options.batch_size, options.repeats)
+        for network in options.networks
+    ]
+    report(rows, options.out)
+
+
+if __name__ == "__main__":
+    main()
