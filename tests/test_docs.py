@@ -43,7 +43,7 @@ def public_functions():
     return {
         name: inspect.unwrap(value)
         for module in modules
-        for name in public_names(module)
+        for name in sorted(public_names(module))
         if inspect.isfunction(value := getattr(module, name.rpartition(".")[2]))
     }
 
