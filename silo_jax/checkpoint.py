@@ -214,11 +214,15 @@ class _ChecksummedHandler(ocp.StandardCheckpointHandler):
 
 def _manager(directory: Path, **options: Any) -> ocp.CheckpointManager:
     directory.mkdir(parents=True, exist_ok=True)
-    handlers, handler = ocp.handlers.DefaultCheckpointHandlerRegistry(), _ChecksummedHandler()
+    # Two managers may write at the same time, so that their barriers need names of their own.
+    processes = ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=directory.name)
+    handler = _ChecksummedHandler(multiprocessing_options=processes)
+    handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
     handlers.add("state", ocp.args.StandardSave, handler)
     handlers.add("state", ocp.args.StandardRestore, handler)
     settings = ocp.CheckpointManagerOptions(
         cleanup_tmp_directories=True,
+        multiprocessing_options=processes,
         # If a directory could not be made in the background, the threads that wait for it would
         # keep the process from ending for minutes.
         async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
