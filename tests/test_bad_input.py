@@ -21,7 +21,10 @@ NUMBER_INSIDE = "a number between 0 and 1, both excluded"
 FROM_0, FROM_1 = "an integer of at least 0", "an integer of at least 1"
 ASCENDING = "ascending numbers of at least 0"
 A_FILE = "a file that defines get_config()"
-ARGUMENTS = "--config, --config.FIELD, --fork, --workdir"
+ARGUMENTS = (
+    "--config, --config.FIELD, --coordinator, --distributed, --fork, --num_processes, "
+    "--process_id, --workdir"
+)
 
 # The changes to the quickstart's config, the refusal's field and value, and what is allowed.
 FIELDS = [
