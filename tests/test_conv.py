@@ -94,6 +94,24 @@ def test_value_and_both_gradients_are_the_native_ones(strides):
     assert_near(ours, its)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 4), (4, 1), (3, 2), (3, 3)])
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_images_of_few_pixels_are_no_exception(size, strides, dtype):
+    arrays = [jnp.asarray(a, dtype) for a in draw((3, 3), size, 5, strides)]
+    ours = jax.jit(partial(value_and_gradients, conv, strides=strides))(*arrays)
+    expected = sums_over_taps(*arrays, strides, SAME)
+    expected = [np.asarray(a, jnp.dtype(dtype)) for a in expected]
+    assert_near(ours, expected, 2e-6 if dtype == "float32" else 1e-2)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="what the CPU's compiler makes of it")
+@pytest.mark.parametrize(("size", "count"), [((2, 2), 0), ((3, 3), 2)])
+def test_the_cpu_has_no_convolution_of_few_pixels(size, count):
+    arrays = draw((3, 3), size, 2)[:2]
+    assert gradient(conv).lower(*arrays).compile().as_text().count(" convolution(") == count
+
+
 @pytest.mark.parametrize("batch", [1, 7, 12])
 @pytest.mark.parametrize("images_at_a_time", [0.1, 1, 4.5, 1000])
 def test_kernel_gradient_does_not_depend_on_how_images_are_grouped(

@@ -4,11 +4,14 @@ XLA's CPU backend has a fast convolution only for channels-last images and an un
 differentiation makes of a convolution is of another form, for which it falls back on naive loops
 wherever it is part of a loop's body (https://github.com/jax-ml/jax/issues/12868). Here the two
 gradients are written in the form it likes: the one of the images as a convolution, the one of the
-kernel as matrix products over patches. A depthwise convolution is no matrix product, and its kernel
+kernel as matrix products over patches. Where an image has hardly any pixels left, as in the last
+layers of a VGG, the fast convolution is slow as well, and all is done by patches
+(`benchmarks/conv_in_scan.py`). A depthwise convolution is no matrix product, and its kernel
 gradient takes XLA seconds; it and its gradients are sums over the kernel's taps, which become plain
 loops over the channels. Other backends keep `lax.conv_general_dilated` and what JAX derives.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -24,6 +27,9 @@ _NO_PADDING: Padding = ((0, 0), (0, 0))
 
 # Patches of a few images at a time keep to the cache of a core.
 _PATCH_BYTES = 2**21
+
+# Outputs of an image up to which XLA's fast convolution is slower than a product with patches.
+_FEW_PIXELS = 4
 
 
 class Conv(nn.Module):
@@ -79,9 +85,7 @@ def conv(
     Groups are 1, or as many as there are channels, in and out.
     """
     native = partial(_native, strides=strides, padding=padding, groups=groups)
-    if groups == 1:
-        return native(images, kernel)
-    on_cpu = partial(_sum_over_taps, strides=strides, padding=padding)
+    on_cpu = partial(_on_cpu if groups == 1 else _sum_over_taps, strides=strides, padding=padding)
     return lax.platform_dependent(images, kernel, cpu=on_cpu, default=native)
 
 
@@ -128,13 +132,24 @@ def _native(
     )
 
 
+def _on_cpu(images: jax.Array, kernel: jax.Array, strides: int, padding: Padding) -> jax.Array:
+    padded = jnp.pad(images, ((0, 0), *padding, (0, 0)))
+    out_size = _out_size(padded, kernel, strides)
+    if math.prod(out_size) > _FEW_PIXELS:
+        return _native(images, kernel, strides, padding)
+    precise = jnp.promote_types(images.dtype, jnp.float32)
+    patches = _patches(padded, kernel.shape, out_size, strides)
+    columns = kernel.reshape(-1, kernel.shape[3])
+    return jnp.matmul(patches, columns, preferred_element_type=precise).astype(images.dtype)
+
+
 def _sum_over_taps(
     images: jax.Array, kernel: jax.Array, strides: int, padding: Padding
 ) -> jax.Array:
     """Depthwise convolution: the sum of pixel · weight over the pixels under the kernel."""
     precise = jnp.promote_types(images.dtype, jnp.float32)
     padded = jnp.pad(images, ((0, 0), *padding, (0, 0)))
-    out_size = [(padded.shape[axis + 1] - kernel.shape[axis]) // strides + 1 for axis in (0, 1)]
+    out_size = _out_size(padded, kernel, strides)
     weights = kernel.astype(precise).reshape(-1, kernel.shape[3])
     taps = _taps(padded, kernel.shape, out_size, strides)
     products = (tap * weight for tap, weight in zip(taps, weights, strict=True))
@@ -160,7 +175,7 @@ def _images_gradient(
     flipped = jnp.flip(kernel, (0, 1))
     if groups > 1:
         return _sum_over_taps(spread, flipped, 1, _NO_PADDING)
-    return _native(spread, flipped.swapaxes(2, 3), 1, _NO_PADDING)
+    return _on_cpu(spread, flipped.swapaxes(2, 3), 1, _NO_PADDING)
 
 
 def _kernel_gradient(
@@ -197,6 +212,10 @@ def _depthwise_kernel_gradient(
 
     start = jnp.zeros((shape[0] * shape[1], shape[3]), precise)
     return lax.scan(add_image, start, (padded, grad))[0].reshape(shape).astype(grad.dtype)
+
+
+def _out_size(padded: jax.Array, kernel: jax.Array, strides: int) -> list[int]:
+    return [(padded.shape[axis + 1] - kernel.shape[axis]) // strides + 1 for axis in (0, 1)]
 
 
 def _patches(
