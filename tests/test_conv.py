@@ -36,11 +36,11 @@ def native(images, kernel, strides, padding):
     )
 
 
-def draw(kernel_size, size, batch, strides=1, padding=SAME):
+def draw(kernel_size, size, batch, strides=1, padding=SAME, channels=CHANNELS):
     """Images, a kernel, and a gradient of the output."""
     rng = np.random.default_rng(batch)
-    images = rng.normal(size=(batch, *size, CHANNELS[0])).astype(np.float32)
-    kernel = rng.normal(size=(*kernel_size, *CHANNELS)).astype(np.float32)
+    images = rng.normal(size=(batch, *size, channels[0])).astype(np.float32)
+    kernel = rng.normal(size=(*kernel_size, *channels)).astype(np.float32)
     out = jax.eval_shape(partial(native, strides=strides, padding=padding), images, kernel)
     return images, kernel, rng.normal(size=out.shape).astype(np.float32)
 
@@ -77,11 +77,12 @@ def sums_over_taps(images, kernel, grad, strides, padding):
     return value, to_padded[:, top : top + height, left : left + width], to_kernel
 
 
+@pytest.mark.parametrize("channels", [CHANNELS, CHANNELS[::-1]])
 @pytest.mark.parametrize(("strides", "kernel_size", "padding", "size", "batch"), COMBINATIONS)
 def test_value_and_both_gradients_are_the_sums_over_taps(
-    strides, kernel_size, padding, size, batch
+    strides, kernel_size, padding, size, batch, channels
 ):
-    arrays = draw(kernel_size, size, batch, strides, padding)
+    arrays = draw(kernel_size, size, batch, strides, padding, channels)
     ours = jax.jit(partial(value_and_gradients, conv, strides=strides, padding=padding))(*arrays)
     expected = sums_over_taps(*arrays, strides, padding)
     assert_near(ours, [a.astype(np.float32) for a in expected])
@@ -106,10 +107,11 @@ def test_images_of_few_pixels_are_no_exception(size, strides, dtype):
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="what the CPU's compiler makes of it")
-@pytest.mark.parametrize(("size", "count"), [((2, 2), 0), ((3, 3), 2)])
-def test_the_cpu_has_no_convolution_of_few_pixels(size, count):
+@pytest.mark.parametrize(("size", "is_few"), [((2, 2), True), ((6, 6), False)])
+def test_the_cpu_has_no_convolution_of_few_pixels(size, is_few):
     arrays = draw((3, 3), size, 2)[:2]
-    assert gradient(conv).lower(*arrays).compile().as_text().count(" convolution(") == count
+    text = gradient(conv).lower(*arrays).compile().as_text()
+    assert (" convolution(" not in text) == is_few
 
 
 @pytest.mark.parametrize("batch", [1, 7, 12])

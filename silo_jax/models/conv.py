@@ -165,37 +165,60 @@ def _images_gradient(
     groups: int,
 ) -> jax.Array:
     """The dilated gradient, convolved with the flipped kernel."""
-    margins = [(0, 0, 0)]
-    for axis in (0, 1):
-        before = kernel.shape[axis] - 1 - padding[axis][0]
-        dilated = (grad.shape[axis + 1] - 1) * strides + 1
-        after = shape[axis + 1] + kernel.shape[axis] - 1 - before - dilated
-        margins.append((before, after, strides - 1))
-    spread = lax.pad(grad, jnp.zeros((), grad.dtype), [*margins, (0, 0, 0)])
+    spread = _spread(grad, shape, kernel.shape, strides, padding)
     flipped = jnp.flip(kernel, (0, 1))
     if groups > 1:
         return _sum_over_taps(spread, flipped, 1, _NO_PADDING)
     return _on_cpu(spread, flipped.swapaxes(2, 3), 1, _NO_PADDING)
 
 
+def _spread(
+    grad: jax.Array,
+    shape: tuple[int, ...],
+    kernel_size: Sequence[int],
+    strides: int,
+    padding: Padding,
+) -> jax.Array:
+    """The dilated gradient in a margin: around each of the images' pixels, what it has led to."""
+    margins = [(0, 0, 0)]
+    for axis in (0, 1):
+        before = kernel_size[axis] - 1 - padding[axis][0]
+        dilated = (grad.shape[axis + 1] - 1) * strides + 1
+        after = shape[axis + 1] + kernel_size[axis] - 1 - before - dilated
+        margins.append((before, after, strides - 1))
+    return lax.pad(grad, jnp.zeros((), grad.dtype), [*margins, (0, 0, 0)])
+
+
 def _kernel_gradient(
     images: jax.Array, shape: tuple[int, ...], grad: jax.Array, strides: int, padding: Padding
 ) -> jax.Array:
-    """The sum over groups of images of patchesᵀ · gradient."""
-    patch_size = shape[0] * shape[1] * shape[2]
-    bytes_per_image = grad.shape[1] * grad.shape[2] * patch_size * images.dtype.itemsize
-    group = _divisor_up_to(images.shape[0], _PATCH_BYTES // bytes_per_image)
-    padded = jnp.pad(images, ((0, 0), *padding, (0, 0)))
-    precise = jnp.promote_types(grad.dtype, jnp.float32)
+    """The sum of pixel · gradient under each of the kernel's taps, by patches of the narrower."""
+    if strides > 1 or images.shape[3] <= grad.shape[3]:
+        padded = jnp.pad(images, ((0, 0), *padding, (0, 0)))
+        return _sum_of_products(padded, grad, shape[:2], strides).reshape(shape)
+    around = _spread(grad, images.shape, shape, strides, padding)
+    flipped = _sum_of_products(around, images, shape[:2], strides)
+    by_tap = flipped.reshape(*shape[:2], shape[3], shape[2])
+    return jnp.flip(by_tap, (0, 1)).swapaxes(2, 3)
+
+
+def _sum_of_products(
+    padded: jax.Array, pixels: jax.Array, kernel_size: Sequence[int], strides: int
+) -> jax.Array:
+    """The sum over groups of images of patchesᵀ · pixels, (kh · kw · channels, channels)."""
+    patch_size, channels = math.prod(kernel_size) * padded.shape[3], pixels.shape[3]
+    bytes_per_image = math.prod(pixels.shape[1:3]) * patch_size * padded.dtype.itemsize
+    group = _divisor_up_to(padded.shape[0], _PATCH_BYTES // bytes_per_image)
+    precise = jnp.promote_types(padded.dtype, jnp.float32)
 
     def add_group(total: jax.Array, pair: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
-        patches = _patches(pair[0], shape, grad.shape[1:3], strides)
-        columns, grads = patches.reshape(-1, patch_size), pair[1].reshape(-1, shape[3])
-        return total + jnp.matmul(columns.T, grads, preferred_element_type=precise), None
+        patches = _patches(pair[0], kernel_size, pixels.shape[1:3], strides)
+        columns, rows = patches.reshape(-1, patch_size), pair[1].reshape(-1, channels)
+        return total + jnp.matmul(columns.T, rows, preferred_element_type=precise), None
 
-    grouped = [a.reshape(-1, group, *a.shape[1:]) for a in (padded, grad)]
-    start = jnp.zeros((patch_size, shape[3]), precise)
-    return lax.scan(add_group, start, tuple(grouped))[0].reshape(shape).astype(grad.dtype)
+    grouped = [a.reshape(-1, group, *a.shape[1:]) for a in (padded, pixels)]
+    start = jnp.zeros((patch_size, channels), precise)
+    return lax.scan(add_group, start, tuple(grouped))[0].astype(padded.dtype)
 
 
 def _depthwise_kernel_gradient(
