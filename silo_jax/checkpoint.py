@@ -24,6 +24,12 @@ from silo_jax.training.state import TrainState
 
 PyTree = Any
 
+if jax.__version_info__ < (0, 7):
+    # Orbax has every device save a share of what all of them have whole; for that it takes
+    # `jax.sharding.set_mesh` for a context manager, which older JAX does not have.
+    _whole = ocp.type_handlers.ArrayHandler(use_replica_parallel=False)
+    ocp.type_handlers.register_type_handler(jax.Array, _whole, override=True)
+
 
 class DamagedCheckpointError(OSError):
     """A checkpoint whose files, or whose leaves, are not what they have to be."""

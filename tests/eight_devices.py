@@ -101,6 +101,9 @@ def collectives(compiled):
     return found
 
 
+@pytest.mark.skipif(
+    jax.__version_info__ < (0, 7), reason="XLA of this JAX exchanges 160 numbers at a time"
+)
 def test_what_devices_exchange_is_counts():
     """Never as much as a leaf, but at most a number from each device, whatever the leaf's size."""
     mesh = mesh_of(AxisType.Auto)
