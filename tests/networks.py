@@ -5,6 +5,9 @@ from collections import Counter
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
+
+from silo_jax.models.conv import Conv
 
 KEY = jax.random.key(0)
 DIGITS, GREY, COLOUR = (8, 8, 1), (28, 28, 1), (32, 32, 3)
@@ -48,10 +51,16 @@ def operations(model, image_shape, *names):
 
 def windows(model, image_shape):
     """How many convolutions there are of each (side of the kernel, stride)."""
-    return Counter(
-        (operation.invars[1].aval.shape[0], operation.params["window_strides"][0])
-        for operation in operations(model, image_shape, "conv_general_dilated")
-    )
+    found = Counter()
+
+    def note(call, arguments, options, context):
+        if isinstance(context.module, Conv) and context.method_name == "__call__":
+            found[context.module.kernel_size[0], context.module.strides] += 1
+        return call(*arguments, **options)
+
+    with nn.intercept_methods(note):
+        shapes(model, image_shape)
+    return found
 
 
 def _equations(jaxpr):
