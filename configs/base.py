@@ -116,7 +116,8 @@ def base_config() -> ConfigDict:
 
     config.schedule = ConfigDict()
     # How max_lr moves over the cycles: "silo" from lower to upper in an S; "constant" stays at
-    # upper; "list" takes `peaks`.
+    # upper; "list" takes `peaks`; "gradient_matched" starts from lower and, after each prune, keeps
+    # max_lr times the width of the gradients, which it measures (this project's own schedule).
     config.schedule.name = "silo"
     # max_lr of the dense network, and the one approached at full sparsity; at least 0.
     config.schedule.lower = 0.1

@@ -7,7 +7,13 @@ from flax import linen as nn
 
 from silo_jax.checks import shown
 from silo_jax.models.conv import Conv
-from silo_jax.models.layers import max_pool, require_dtype, require_side
+from silo_jax.models.layers import (
+    Activation,
+    max_pool,
+    require_activation,
+    require_dtype,
+    require_side,
+)
 
 _DEPTHS = (2, 4, 6)
 
@@ -22,6 +28,7 @@ class ConvN(nn.Module):
     Attributes:
       num_classes: size of the output.
       depth: number of convolutions: 2, 4 or 6.
+      activation: of the hidden units, "relu", "gelu" or "tanh".
       dtype: of the computation, "float32" or "bfloat16"; parameters and logits are float32.
 
     Raises:
@@ -35,11 +42,13 @@ class ConvN(nn.Module):
 
     num_classes: int
     depth: int = 2
+    activation: str = "relu"
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
         if self.depth not in _DEPTHS:
             raise ValueError(f"model.depth: {shown(self.depth)}; allowed: 2, 4, 6")
+        require_activation(self.activation)
         require_dtype(self.dtype)
         super().__post_init__()
 
@@ -52,9 +61,9 @@ class ConvN(nn.Module):
             for _ in range(2):
                 channels = 64 * 2**pair
                 x = Conv(channels, (3, 3), padding=1, kernel_init=glorot, dtype=self.dtype)(x)
-                x = nn.relu(x)
+                x = Activation(self.activation)(x)
             x = max_pool(x, 2, strides=2)
         x = x.reshape(x.shape[0], -1)
         for _ in range(2):
-            x = nn.relu(nn.Dense(256, kernel_init=glorot, dtype=self.dtype)(x))
+            x = Activation(self.activation)(nn.Dense(256, kernel_init=glorot, dtype=self.dtype)(x))
         return nn.Dense(self.num_classes, kernel_init=glorot)(x)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from silo_jax.checks import require_int
-from silo_jax.models.layers import batch_norm, he_conv, require_dtype, require_side
+from silo_jax.models.layers import Activation, batch_norm, he_conv, require_dtype, require_side
 
 
 class DenseNet(nn.Module):
@@ -59,11 +59,11 @@ class DenseNet(nn.Module):
         for block in range(3):
             if block > 0:
                 channels = x.shape[-1] // 2 if self.bottleneck else x.shape[-1]
-                x = he_conv(channels, 1, dtype=self.dtype)(nn.relu(norm()(x)))
+                x = he_conv(channels, 1, dtype=self.dtype)(Activation()(norm()(x)))
                 x = nn.avg_pool(x, (2, 2), strides=(2, 2))
             for _ in range(layers_per_block):
                 x = DenseLayer(self.growth, self.bottleneck, self.dtype)(x, train)
-        x = nn.relu(norm()(x)).mean((1, 2))
+        x = Activation()(norm()(x)).mean((1, 2))
         return nn.Dense(self.num_classes, kernel_init=nn.initializers.he_normal())(x)
 
 
@@ -77,7 +77,7 @@ class DenseLayer(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         norm = batch_norm(train, self.dtype)
-        y = nn.relu(norm()(x))
+        y = Activation()(norm()(x))
         if self.bottleneck:
-            y = nn.relu(norm()(he_conv(4 * self.growth, 1, dtype=self.dtype)(y)))
+            y = Activation()(norm()(he_conv(4 * self.growth, 1, dtype=self.dtype)(y)))
         return jnp.concatenate([x, he_conv(self.growth, dtype=self.dtype)(y)], axis=-1)

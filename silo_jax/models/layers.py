@@ -23,6 +23,37 @@ def require_dtype(dtype: str) -> None:
     require_choice("model.dtype", dtype, DTYPES)
 
 
+def require_activation(activation: str) -> None:
+    """Raises ValueError unless hidden units can have it."""
+    require_choice("model.activation", activation, ("relu", "gelu", "tanh"))
+
+
+def require_norm(norm: str) -> None:
+    """Raises ValueError unless a network can be normalised so."""
+    require_choice("model.norm", norm, ("batch", "none"))
+
+
+class Activation(nn.Module):
+    """An activation that can be looked into: it has no parameters and costs nothing.
+
+    Where the collection "activations" is mutable, it holds what goes in, as ``before``, and what
+    comes out, as ``after``; see `silo_jax.diagnostics.representations`.
+
+    Attributes:
+      kind: "relu", "relu6", "gelu" or "tanh".
+    """
+
+    kind: str = "relu"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        y = getattr(nn, self.kind)(x)
+        if not self.is_initializing():
+            self.sow("activations", "before", x)
+            self.sow("activations", "after", y)
+        return y
+
+
 def require_side(name: str, images: jax.Array, minimum: int) -> None:
     """Raises ValueError for images of which too little is left after a network's pooling."""
     height, width = images.shape[1:3]
@@ -60,8 +91,13 @@ def he_conv(
     )
 
 
-def batch_norm(train: bool, dtype: str) -> Callable[..., nn.BatchNorm]:
-    """BatchNorm with momentum 0.9; in training it normalises by the batch's own statistics."""
+def batch_norm(train: bool, dtype: str, norm: str = "batch") -> Callable[..., Callable]:
+    """BatchNorm with momentum 0.9; in training it normalises by the batch's own statistics.
+
+    With the norm "none" its place is left empty.
+    """
+    if norm == "none":
+        return lambda **_: lambda x: x
     return partial(
         nn.BatchNorm, use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=dtype
     )

@@ -8,7 +8,13 @@ from flax import linen as nn
 
 from silo_jax.checks import require_int
 from silo_jax.models.conv import Conv
-from silo_jax.models.layers import max_pool, require_dtype, require_side
+from silo_jax.models.layers import (
+    Activation,
+    max_pool,
+    require_activation,
+    require_dtype,
+    require_side,
+)
 
 
 class MLP(nn.Module):
@@ -20,6 +26,7 @@ class MLP(nn.Module):
     Attributes:
       num_classes: size of the output.
       hidden: widths of the hidden layers.
+      activation: of the hidden units, "relu", "gelu" or "tanh".
       dtype: of the computation, "float32" or "bfloat16"; parameters and logits are float32.
     """
 
@@ -27,6 +34,7 @@ class MLP(nn.Module):
 
     num_classes: int
     hidden: Sequence[int] = (300, 100)
+    activation: str = "relu"
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
@@ -35,6 +43,7 @@ class MLP(nn.Module):
         for width in self.hidden:
             require_int("model.hidden", width, minimum=1)
         self.hidden = tuple(self.hidden)
+        require_activation(self.activation)
         require_dtype(self.dtype)
         super().__post_init__()
 
@@ -42,7 +51,9 @@ class MLP(nn.Module):
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
         glorot, x = nn.initializers.glorot_normal(), images.reshape(images.shape[0], -1)
         for width in self.hidden:
-            x = nn.relu(nn.Dense(width, kernel_init=glorot, dtype=self.dtype)(x))
+            x = Activation(self.activation)(
+                nn.Dense(width, kernel_init=glorot, dtype=self.dtype)(x)
+            )
         return nn.Dense(self.num_classes, kernel_init=glorot)(x)
 
 
@@ -57,6 +68,7 @@ class LeNet5(nn.Module):
 
     Attributes:
       num_classes: size of the output.
+      activation: of the hidden units, "relu", "gelu" or "tanh".
       dtype: of the computation, "float32" or "bfloat16"; parameters and logits are float32.
 
     Raises:
@@ -66,20 +78,22 @@ class LeNet5(nn.Module):
     prunable: ClassVar[tuple[str, ...]] = ("kernel$",)
 
     num_classes: int
+    activation: str = "relu"
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
+        require_activation(self.activation)
         require_dtype(self.dtype)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
         require_side("lenet5", images, 12)
-        x = nn.relu(Conv(6, (5, 5), padding=2, dtype=self.dtype)(images))
+        x = Activation(self.activation)(Conv(6, (5, 5), padding=2, dtype=self.dtype)(images))
         x = max_pool(x, 2, strides=2)
-        x = nn.relu(Conv(16, (5, 5), dtype=self.dtype)(x))
+        x = Activation(self.activation)(Conv(16, (5, 5), dtype=self.dtype)(x))
         x = max_pool(x, 2, strides=2)
         x = x.reshape(x.shape[0], -1)
         for width in (120, 84):
-            x = nn.relu(nn.Dense(width, dtype=self.dtype)(x))
+            x = Activation(self.activation)(nn.Dense(width, dtype=self.dtype)(x))
         return nn.Dense(self.num_classes)(x)

@@ -6,7 +6,7 @@ import jax
 from flax import linen as nn
 
 from silo_jax.checks import require_choice
-from silo_jax.models.layers import batch_norm, he_conv, require_dtype
+from silo_jax.models.layers import Activation, batch_norm, he_conv, require_dtype
 
 STEMS = ("imagenet", "cifar")
 # Expansion, channels, number of blocks and stride of each group: table 2 of the paper.
@@ -56,13 +56,13 @@ class MobileNetV2(nn.Module):
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
         norm, is_small = batch_norm(train, self.dtype), self.stem == "cifar"
         x = he_conv(32, strides=1 if is_small else 2, dtype=self.dtype)(images)
-        x = nn.relu6(norm()(x))
+        x = Activation("relu6")(norm()(x))
         for expansion, channels, num_blocks, group_strides in _GROUPS:
             for block in range(num_blocks):
                 keeps_side = block > 0 or (is_small and channels == 24)
                 strides = 1 if keeps_side else group_strides
                 x = InvertedResidual(channels, expansion, strides, self.dtype)(x, train)
-        x = nn.relu6(norm()(he_conv(1280, 1, dtype=self.dtype)(x))).mean((1, 2))
+        x = Activation("relu6")(norm()(he_conv(1280, 1, dtype=self.dtype)(x))).mean((1, 2))
         return nn.Dense(self.num_classes, kernel_init=nn.initializers.normal(0.01))(x)
 
 
@@ -79,8 +79,8 @@ class InvertedResidual(nn.Module):
         norm, wide = batch_norm(train, self.dtype), self.expansion * x.shape[-1]
         y = x
         if self.expansion > 1:
-            y = nn.relu6(norm()(he_conv(wide, 1, dtype=self.dtype)(y)))
+            y = Activation("relu6")(norm()(he_conv(wide, 1, dtype=self.dtype)(y)))
         depthwise = he_conv(wide, strides=self.strides, groups=wide, dtype=self.dtype)
-        y = nn.relu6(norm()(depthwise(y)))
+        y = Activation("relu6")(norm()(depthwise(y)))
         y = norm()(he_conv(self.channels, 1, dtype=self.dtype)(y))
         return x + y if x.shape == y.shape else y

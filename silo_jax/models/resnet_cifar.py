@@ -7,7 +7,14 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from silo_jax.checks import require_choice, require_int
-from silo_jax.models.layers import batch_norm, he_conv, require_dtype
+from silo_jax.models.layers import (
+    Activation,
+    batch_norm,
+    he_conv,
+    require_activation,
+    require_dtype,
+    require_norm,
+)
 
 SHORTCUTS = ("identity", "projection")
 
@@ -24,6 +31,8 @@ class ResNetCifar(nn.Module):
       depth: 6n + 2: 20, 32, 44, 56, 110, ….
       shortcut: where a block changes the shape: "identity" takes every other pixel and pads the
         channels with zeros (option A of the paper), "projection" is a 1×1 convolution (option B).
+      activation: of the hidden units, "relu", "gelu" or "tanh".
+      norm: "batch" for BatchNorm, or "none".
       dtype: of the computation, "float32" or "bfloat16"; parameters and logits are float32.
 
     References:
@@ -35,6 +44,8 @@ class ResNetCifar(nn.Module):
     num_classes: int
     depth: int = 20
     shortcut: str = "identity"
+    activation: str = "relu"
+    norm: str = "batch"
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
@@ -42,17 +53,21 @@ class ResNetCifar(nn.Module):
         if self.depth % 6 != 2:
             raise ValueError(f"model.depth: {self.depth}; allowed: 6n + 2, that is 8, 14, 20, …")
         require_choice("model.shortcut", self.shortcut, SHORTCUTS)
+        require_activation(self.activation)
+        require_norm(self.norm)
         require_dtype(self.dtype)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
         x = he_conv(16, dtype=self.dtype)(images)
-        x = nn.relu(batch_norm(train, self.dtype)()(x))
+        x = Activation(self.activation)(batch_norm(train, self.dtype, self.norm)()(x))
         for stage, channels in enumerate((16, 32, 64)):
             for block in range((self.depth - 2) // 6):
                 strides = 2 if stage > 0 and block == 0 else 1
-                x = ResidualBlock(channels, strides, self.shortcut, self.dtype)(x, train)
+                x = ResidualBlock(
+                    channels, strides, self.shortcut, self.activation, self.norm, self.dtype
+                )(x, train)
         return nn.Dense(self.num_classes, kernel_init=nn.initializers.he_normal())(x.mean((1, 2)))
 
 
@@ -62,15 +77,17 @@ class ResidualBlock(nn.Module):
     channels: int
     strides: int
     shortcut: str
+    activation: str = "relu"
+    norm: str = "batch"
     dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        norm = batch_norm(train, self.dtype)
+        norm = batch_norm(train, self.dtype, self.norm)
         y = he_conv(self.channels, strides=self.strides, dtype=self.dtype)(x)
-        y = norm()(he_conv(self.channels, dtype=self.dtype)(nn.relu(norm()(y))))
+        y = norm()(he_conv(self.channels, dtype=self.dtype)(Activation(self.activation)(norm()(y))))
         if x.shape == y.shape:
-            return nn.relu(x + y)
+            return Activation(self.activation)(x + y)
         if self.shortcut == "projection":
             project = he_conv(
                 self.channels, 1, strides=self.strides, dtype=self.dtype, name="conv_shortcut"
@@ -80,4 +97,4 @@ class ResidualBlock(nn.Module):
             x = x[:, :: self.strides, :: self.strides]
             missing = self.channels - x.shape[-1]
             x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (missing // 2, missing - missing // 2)))
-        return nn.relu(x + y)
+        return Activation(self.activation)(x + y)

@@ -8,7 +8,16 @@ import numpy as np
 from flax import linen as nn
 
 from silo_jax.checks import require_choice, shown
-from silo_jax.models.layers import batch_norm, he_conv, max_pool, require_dtype, require_side
+from silo_jax.models.layers import (
+    Activation,
+    batch_norm,
+    he_conv,
+    max_pool,
+    require_activation,
+    require_dtype,
+    require_norm,
+    require_side,
+)
 
 HEADS = ("cifar", "imagenet")
 _CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -31,6 +40,8 @@ class VGG(nn.Module):
       head: "cifar" is one dense layer on the mean of each channel; "imagenet" averages to 7×7
         pixels (on 32×32 images the one pixel left is repeated) and has hidden layers of 4096 and
         4096, each with dropout of one half in training.
+      activation: of the hidden units, "relu", "gelu" or "tanh".
+      norm: "batch" for BatchNorm, or "none".
       dtype: of the computation, "float32" or "bfloat16"; parameters and logits are float32.
 
     Raises:
@@ -46,31 +57,39 @@ class VGG(nn.Module):
     num_classes: int
     depth: int = 16
     head: str = "cifar"
+    activation: str = "relu"
+    norm: str = "batch"
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
         if self.depth not in tuple(_CONVOLUTIONS):
             raise ValueError(f"model.depth: {shown(self.depth)}; allowed: 16, 19")
         require_choice("model.head", self.head, HEADS)
+        require_activation(self.activation)
+        require_norm(self.norm)
         require_dtype(self.dtype)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
         require_side(f"vgg{self.depth}", images, 32)
-        norm, normal = batch_norm(train, self.dtype), nn.initializers.normal(0.01)
+        norm, normal = batch_norm(train, self.dtype, self.norm), nn.initializers.normal(0.01)
         x = images
         for group, num_convolutions in enumerate(_CONVOLUTIONS[self.depth]):
             for _ in range(num_convolutions):
                 channels = min(64 * 2**group, 512)
-                x = nn.relu(norm()(he_conv(channels, use_bias=True, dtype=self.dtype)(x)))
+                x = Activation(self.activation)(
+                    norm()(he_conv(channels, use_bias=True, dtype=self.dtype)(x))
+                )
             x = max_pool(x, 2, strides=2)
         if self.head == "cifar":
             x = x.mean((1, 2))
         else:
             x = _mean_pool_to(_POOLED_SIDE, x).reshape(len(x), -1)
             for _ in range(2):
-                x = nn.relu(nn.Dense(4096, kernel_init=normal, dtype=self.dtype)(x))
+                x = Activation(self.activation)(
+                    nn.Dense(4096, kernel_init=normal, dtype=self.dtype)(x)
+                )
                 x = nn.Dropout(0.5, deterministic=not train)(x)
         return nn.Dense(self.num_classes, kernel_init=normal)(x)
 

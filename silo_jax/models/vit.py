@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from silo_jax.checks import require_int
-from silo_jax.models.layers import require_dtype
+from silo_jax.models.layers import Activation, require_dtype
 
 
 class ViT(nn.Module):
@@ -109,7 +109,9 @@ class Block(nn.Module):
         y = nn.LayerNorm(dtype=self.dtype)(x)
         x = x + Attention(self.num_heads, self.dtype, name="attention")(y)
         y = nn.LayerNorm(dtype=self.dtype)(x)
-        y = nn.gelu(_dense(self.mlp_dim, self.dtype, bias_init=nn.initializers.normal(1e-6))(y))
+        y = Activation("gelu")(
+            _dense(self.mlp_dim, self.dtype, bias_init=nn.initializers.normal(1e-6))(y)
+        )
         return x + _dense(x.shape[-1], self.dtype, bias_init=nn.initializers.normal(1e-6))(y)
 
 

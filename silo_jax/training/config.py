@@ -39,6 +39,7 @@ def check_config(config: ConfigDict) -> None:
     rewind_policies(config)
     _check_durations(fields)
     _check_lengths(fields)
+    _check_gradient_matched(fields)
     _check_streaming(fields)
 
 
@@ -108,7 +109,10 @@ def make_shape(config: ConfigDict, lengths: Durations) -> optax.Schedule:
 
 
 def make_peaks(config: ConfigDict) -> list[float]:
-    """max_lr of each cycle, were the learning rate to start afresh in all of them."""
+    """max_lr of each cycle, were the learning rate to start afresh in all of them.
+
+    With "gradient_matched" that of the dense network, as the others are measured on the way.
+    """
     schedule, num_cycles = config.schedule, config.pruning.num_cycles
     match schedule.name:
         case "silo":
@@ -123,6 +127,8 @@ def make_peaks(config: ConfigDict) -> list[float]:
             return [float(peak) for peak in peaks]
         case "constant":
             return [schedule.upper] * num_cycles
+        case "gradient_matched":
+            return [schedule.lower] * num_cycles
         case _:
             return list(schedule.peaks)
 
@@ -189,6 +195,22 @@ def _check_lengths(fields: dict[str, Any]) -> None:
             raise ValueError(
                 f"pruning.prunable: {pattern!r}; allowed: regular expressions ({error})"
             ) from None
+
+
+def _check_gradient_matched(fields: dict[str, Any]) -> None:
+    """Refuses what leaves no max_lr to match, or no images at hand to measure by."""
+    if fields["schedule.name"] != "gradient_matched":
+        return
+    if "finetune" in fields["rewind.policy"]:
+        raise ValueError(
+            f"schedule.name: 'gradient_matched'; allowed: another, with "
+            f"rewind.policy={fields['rewind.policy']!r}"
+        )
+    if fields["data.image_size"]:
+        raise ValueError(
+            f"schedule.name: 'gradient_matched'; allowed: another, with "
+            f"data.image_size={fields['data.image_size']}"
+        )
 
 
 # What only sets in memory can do, and the values that others have to have.

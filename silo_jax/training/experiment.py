@@ -1,13 +1,16 @@
 """An experiment: a config brought to life with its data, its recipe and its durations in steps."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import optax
+from flax import linen as nn
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from silo_jax import shapes
+from silo_jax.checks import require_choice
 from silo_jax.data import EncodedData, ImageData, channel_statistics, load_data, open_data
 from silo_jax.data.joined import split_again
 from silo_jax.distributed import check_batch_size, make_mesh, place, replicate
@@ -16,7 +19,9 @@ from silo_jax.pruning import layer_counts
 from silo_jax.rewinding import hold_last_lr
 from silo_jax.training.config import (
     Durations,
+    check_config,
     durations,
+    flatten,
     make_peaks,
     make_shape,
     rewind_policies,
@@ -27,6 +32,16 @@ from silo_jax.training.state import TrainState, create_state
 from silo_jax.training.step import DeviceSplit, Recipe, steps_in_epoch
 
 _MAX_STEPS = 2**31 - 1
+
+CHANGEABLE = (
+    "schedule.",
+    "rewind.",
+    "pruning.",
+    "training.optimizer",
+    "training.momentum",
+    "training.nesterov",
+    "training.weight_decay",
+)
 
 
 class DeviceData(NamedTuple):
@@ -70,6 +85,35 @@ class Experiment:
             self.lengths.steps_per_cycle,
             rewind_policies(self.config),
         )
+
+    def with_fields(self, fields: Mapping[str, Any]) -> "Experiment":
+        """The same network on the same data, with other values of some fields.
+
+        Args:
+          fields: by dotted name; those that start with one of ``CHANGEABLE``.
+
+        Raises:
+          ValueError: one line with the field, its value and what is allowed.
+        """
+        config = self.config.copy_and_resolve_references()
+        known = [name for name in flatten(config) if name.startswith(CHANGEABLE)]
+        for name, value in fields.items():
+            require_choice("field", name, known)
+            section, _, field = name.rpartition(".")
+            with config[section].ignore_type():
+                config[section][field] = value
+        check_config(config)
+        lengths = durations(config, self.steps_per_epoch)
+        _check_against_data(config, lengths, self.image_shape)
+        recipe = self.recipe
+        changed = replace(
+            self,
+            config=config,
+            lengths=lengths,
+            recipe=_recipe(config, lengths, recipe.model, recipe.mean, recipe.std, recipe.mesh),
+        )
+        _check_weights_left(changed)
+        return changed
 
     def create_state(self, seed: int) -> TrainState:
         """The dense network of a seed before its first step."""
@@ -120,9 +164,11 @@ def load_experiment(config: ConfigDict) -> Experiment:
     else:
         image_shape = data.train.images.shape[1:]
     _check_against_data(config, lengths, image_shape)
+    model = create_model(num_classes=data.num_classes, **config.model)
+    mean, std = _statistics(config, data, num_channels=image_shape[-1])
     experiment = Experiment(
         config=config,
-        recipe=_recipe(config, data, lengths, image_shape[-1], mesh),
+        recipe=_recipe(config, lengths, model, mean, std, mesh),
         lengths=lengths,
         steps_per_epoch=steps_per_epoch,
         image_shape=image_shape,
@@ -202,21 +248,29 @@ def _check_weights_left(experiment: Experiment) -> None:
             )
 
 
-def _recipe(
-    config: ConfigDict,
-    data: ImageData | EncodedData,
-    lengths: Durations,
-    num_channels: int,
-    mesh: Mesh | None,
-) -> Recipe:
-    training = config.training
+def _statistics(
+    config: ConfigDict, data: ImageData | EncodedData, num_channels: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel: the config's, or those of the training images."""
     mean, std = tuple(config.data.mean), tuple(config.data.std)
     if not mean and isinstance(data, ImageData):
         mean, std = (tuple(map(float, s)) for s in channel_statistics(data.train.images))
     if len(mean) != num_channels:
         raise ValueError(f"data.mean: {mean}; allowed: {num_channels} numbers, one a channel")
+    return mean, std
+
+
+def _recipe(
+    config: ConfigDict,
+    lengths: Durations,
+    model: nn.Module,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    mesh: Mesh | None,
+) -> Recipe:
+    training = config.training
     return Recipe(
-        model=create_model(num_classes=data.num_classes, **config.model),
+        model=model,
         optimizer=make_optimizer(
             training.optimizer,
             weight_decay=training.weight_decay,

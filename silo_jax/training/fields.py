@@ -20,7 +20,7 @@ SHAPES = (
     "one_cycle",
     "warmup_step_decay",
 )
-SCHEDULES = ("silo", "constant", "list")
+SCHEDULES = ("silo", "constant", "gradient_matched", "list")
 
 CHOICES = {
     "evaluation.select": SELECTIONS,

@@ -150,19 +150,10 @@ class SeedRun:
         return state.replace(peaks=peaks)
 
     def _next_cycle(self, state: TrainState) -> TrainState:
-        cycle = self._experiment.position(int(state.step))[0]
-        match rewind_policies(self._experiment.config)[cycle - 1]:
-            case "weights":
-                point = self._checkpoints.restore_rewind_point(state)
-                return self._programs.rewind_weights(state, point)
-            case "lr":
-                return self._programs.rewind_lr(state)
-            case "finetune":
-                last_lr = self._results.last_lr(self._seed, int(state.step))
-                tuned = self._programs.finetune(state, last_lr)
-                return self._with_lowered_peaks(tuned)
-            case _:
-                return self._programs.reinit(state)
+        next_cycle, point = self._programs.next_cycle, None
+        if next_cycle.policy_after(state) == "weights":
+            point = self._checkpoints.restore_rewind_point(state)
+        return self._with_lowered_peaks(next_cycle(state, point))
 
     def _finish_epoch(
         self,

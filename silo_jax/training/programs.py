@@ -1,18 +1,16 @@
 """The compiled programs of an experiment: train, evaluate, and start the next cycle."""
 
 from functools import partial
-from typing import Any
 
 import jax
 
 from silo_jax.data import EncodedData
 from silo_jax.data.stream import Share
-from silo_jax.distributed import state_shardings
-from silo_jax.rewinding import finetune, reinit, rewind_lr, rewind_weights
 from silo_jax.training.experiment import Experiment
 from silo_jax.training.in_memory import InMemoryEpochs
 from silo_jax.training.interrupts import StopRequest
-from silo_jax.training.state import Sums, TrainState, init_network
+from silo_jax.training.next_cycle import NextCycle
+from silo_jax.training.state import Sums, TrainState
 from silo_jax.training.step import all_finite, learning_rate
 from silo_jax.training.streaming import StreamedEpochs, streamed_epochs
 
@@ -27,21 +25,10 @@ class Programs:
     def __init__(self, experiment: Experiment, stop: StopRequest) -> None:
         self._stop, recipe = stop, experiment.recipe
         state = experiment.create_state(experiment.config.seeds[0])
-        self._epochs = _epochs(experiment, state, stop)
+        self._epochs = epochs_of(experiment, state, stop)
         self._is_finite = jax.jit(all_finite)
         self.learning_rate = jax.jit(partial(learning_rate, recipe))
-        rewind = experiment.config.rewind
-        kept: Any = {"optimizer": recipe.optimizer, "reset_optimizer": rewind.optimizer}
-        back = kept | {"rewind_batch_stats": rewind.batch_stats}
-        initialization = experiment.config.training.initialization
-        init = partial(
-            init_network, recipe.model, experiment.image_shape, initialization=initialization
-        )
-        jit = partial(jax.jit, out_shardings=state_shardings(recipe.mesh, state))
-        self.rewind_weights = jit(partial(rewind_weights, **back))
-        self.rewind_lr = jit(partial(rewind_lr, **kept))
-        self.finetune = jit(partial(finetune, steps_per_cycle=recipe.steps_per_cycle, **kept))
-        self.reinit = jit(partial(reinit, init=init, **back))
+        self.next_cycle = NextCycle(experiment, state)
 
     def train(self, state: TrainState, stop: int) -> tuple[TrainState, Sums]:
         """Trains to the end of the epoch or to ``stop``; the state handed in is used up.
@@ -68,9 +55,10 @@ class Programs:
         return means(split, self._epochs.evaluate(state, split))
 
 
-def _epochs(
+def epochs_of(
     experiment: Experiment, state: TrainState, stop: StopRequest
 ) -> InMemoryEpochs | StreamedEpochs:
+    """The programs of an epoch, for data in memory or streamed."""
     config, data = experiment.config, experiment.data
     if isinstance(data, EncodedData):
         return streamed_epochs(

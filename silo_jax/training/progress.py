@@ -13,7 +13,12 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
+
+from silo_jax.training.cells import Cell, Work
+
+_MOST_SHOWN = 16
 
 
 class RunProgress:
@@ -83,3 +88,77 @@ class RunProgress:
             f"· val {row['val_accuracy']:.1f} % · lr {row['lr']:.2g} "
             f"· density {100 * row['density']:.1f} %"
         )
+
+
+class CellsProgress:
+    """Shows how far each cell of a study is: live on a terminal, a line a cell elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._rows: dict[str, tuple[str, ...]] = {}
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("cycles of cells ·"),
+            TimeElapsedColumn(),
+            TextColumn("·"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+        )
+        self._task = self._bar.add_task("", total=None)
+        self._live = Live(console=console, get_renderable=self._shown)
+
+    def __enter__(self) -> "CellsProgress":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def begin(self, work: Work, finished: int) -> None:
+        """Starts to show a work, of which so many cells are finished already."""
+        self._rows.clear()
+        cycles = sum(cell.end_cycle - cell.first_cycle for cell in work.cells)
+        per_cell = cycles // max(1, len(work.cells))
+        self._bar.update(
+            self._task, description=work.name, total=cycles, completed=finished * per_cell
+        )
+
+    def epoch(self, work: Work, cell: Cell, row: dict[str, Any]) -> None:
+        """Shows a line of a cell's ``metrics.jsonl``."""
+        is_last = row["cycle"] + 1 == cell.end_cycle and "test_accuracy" in row
+        self._show(
+            cell,
+            f"cycle {row['cycle']}/{cell.end_cycle - 1}",
+            f"density {100 * row['density']:.2f} %",
+            f"max_lr {row['max_lr']:.4g}",
+            f"val {row['val_accuracy']:.2f} %",
+        )
+        if "test_accuracy" in row:
+            self._bar.advance(self._task)
+        if is_last:
+            self._tell(work, cell)
+
+    def diverged(self, work: Work, cell: Cell, cycle: int) -> None:
+        """Notes that a cell was given up."""
+        self._show(cell, f"cycle {cycle}/{cell.end_cycle - 1}", "diverged", "", "")
+        self._bar.advance(self._task, cell.end_cycle - cycle)
+        self._tell(work, cell)
+
+    def _show(self, cell: Cell, *texts: str) -> None:
+        self._rows.pop(cell.name, None)
+        self._rows[cell.name] = texts
+
+    def _tell(self, work: Work, cell: Cell) -> None:
+        if not self._console.is_terminal:
+            texts = "  ".join(text for text in self._rows[cell.name] if text)
+            line = f"{work.name}/{cell.name}  {texts}"
+            self._console.print(line, highlight=False, soft_wrap=True)
+
+    def _shown(self) -> Group:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for name, texts in list(self._rows.items())[-_MOST_SHOWN:]:
+            table.add_row(name, *texts)
+        return Group(table, self._bar)

@@ -53,6 +53,8 @@ class Recipe:
       augment_evaluation: whether images are cropped and flipped in evaluation, too.
       drop_last_evaluation: whether images that do not fill a batch are counted, but as wrong.
       mesh: of several devices, over which batches are split; None on one.
+      replica_axis: name of the axis over which the program is mapped by `jax.vmap`; None for one
+        network, and for several that are trained one after another.
     """
 
     model: nn.Module
@@ -74,6 +76,7 @@ class Recipe:
     augment_evaluation: bool = False
     drop_last_evaluation: bool = False
     mesh: Mesh | None = None
+    replica_axis: str | None = None
 
 
 def learning_rate(recipe: Recipe, state: TrainState) -> jax.Array:
@@ -94,18 +97,9 @@ def train_step(recipe: Recipe, state: TrainState, batch: DeviceSplit) -> tuple[T
     images = augment(augment_rng, batch.images, crop_padding=recipe.crop_padding, flip=recipe.flip)
     images = normalize(images, recipe.mean, recipe.std)
 
-    def loss_of(params: PyTree) -> tuple[jax.Array, Any]:
-        variables = state.variables | {"params": apply_masks(params, state.masks)}
-        logits, updated = recipe.model.apply(
-            variables,
-            images,
-            train=True,
-            mutable=["batch_stats"],
-            rngs={"dropout": dropout_rng},
-        )
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
-        return losses.mean(), (logits, updated.get("batch_stats", state.batch_stats))
-
+    loss_of = partial(
+        batch_loss, recipe, state, images=images, labels=batch.labels, dropout_rng=dropout_rng
+    )
     (loss, (logits, batch_stats)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     direction, opt_state = recipe.optimizer.update(
         grads, state.opt_state, state.params, masks=state.masks
@@ -114,7 +108,7 @@ def train_step(recipe: Recipe, state: TrainState, batch: DeviceSplit) -> tuple[T
     params = jax.tree.map(lambda weight, move: weight - lr * move, state.params, direction)
 
     next_masks = lax.cond(
-        (state.step + 1) % recipe.steps_per_cycle == 0,
+        (_furthest_step(recipe, state) + 1) % recipe.steps_per_cycle == 0,
         lambda: _prune(recipe, state, params),
         lambda: state.next_masks,
     )
@@ -126,6 +120,36 @@ def train_step(recipe: Recipe, state: TrainState, batch: DeviceSplit) -> tuple[T
         next_masks=next_masks,
     )
     return state, sums_of(loss * batch.labels.size, logits, batch.labels)
+
+
+def batch_loss(
+    recipe: Recipe,
+    state: TrainState,
+    params: PyTree,
+    *,
+    images: jax.Array,
+    labels: jax.Array,
+    dropout_rng: jax.Array,
+) -> tuple[jax.Array, tuple[jax.Array, PyTree]]:
+    """Mean cross-entropy of a batch in training, with the logits and BatchNorm's new statistics.
+
+    Args:
+      recipe: what the program is made of.
+      state: with the masks and statistics.
+      params: weights, masked here.
+      images: normalised, float (b, height, width, channels).
+      labels: int32 (b,).
+      dropout_rng: key of dropout.
+    """
+    logits, updated = recipe.model.apply(
+        state.variables | {"params": apply_masks(params, state.masks)},
+        images,
+        train=True,
+        mutable=["batch_stats"],
+        rngs={"dropout": dropout_rng},
+    )
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return losses.mean(), (logits, updated.get("batch_stats", state.batch_stats))
 
 
 def spread(recipe: Recipe, batch: PyTree) -> PyTree:
@@ -261,6 +285,14 @@ def all_finite(state: TrainState) -> jax.Array:
     """Whether the loss of the epoch so far, the weights and BatchNorm's statistics are finite."""
     leaves = jax.tree.leaves((state.sums.loss, state.params, state.batch_stats))
     return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]))
+
+
+def _furthest_step(recipe: Recipe, state: TrainState) -> jax.Array:
+    """The step of the replicas that still train, which are the furthest ones; all prune at once.
+
+    Being the same for all, it keeps `lax.cond` from computing both branches at every step.
+    """
+    return state.step if recipe.replica_axis is None else lax.pmax(state.step, recipe.replica_axis)
 
 
 def _data_step(recipe: Recipe, state: TrainState) -> jax.Array:
