@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from silo_jax.reporting import figures, read_run, write_report
+from silo_jax.reporting.style import render_png, spaced
 from tests.reporting_run import (
     CYCLES,
     EPOCHS,
@@ -70,13 +71,13 @@ def test_accuracy_figure_draws_the_means_and_deviations(workdir: Path) -> None:
 
 def test_density_ticks_are_densities_of_the_run_and_stay_apart() -> None:
     densities = np.array([density(cycle) for cycle in range(40)])
-    ticks = figures._spaced(densities, 0.075)
+    ticks = spaced(densities, 0.075)
     assert set(ticks) <= set(densities)
     assert ticks[0] == densities[0]
     assert ticks[-1] == densities[-1]
     gaps = -np.diff(np.log(ticks)) / np.log(ticks[0] / ticks[-1])
     assert gaps.min() >= 0.075
-    assert figures._spaced(np.array([1.0]), 0.075) == [1.0]
+    assert spaced(np.array([1.0]), 0.075) == [1.0]
 
 
 def test_training_curves_count_epochs_over_the_cycles_and_break_between(workdir: Path) -> None:
@@ -99,7 +100,7 @@ def test_lr_figure_marks_the_ends_of_the_planned_cycles(tmp_path: Path) -> None:
 
 def test_figures_neither_follow_nor_change_the_users_matplotlib_style(workdir: Path) -> None:
     run = read_run(workdir)
-    plain = figures.render_png(figures.max_lr_by_cycle, run)
+    plain = render_png(figures.max_lr_by_cycle, run)
     with matplotlib.rc_context({"font.size": 30, "figure.dpi": 40, "axes.grid": False}):
-        assert figures.render_png(figures.max_lr_by_cycle, run) == plain
+        assert render_png(figures.max_lr_by_cycle, run) == plain
         assert matplotlib.rcParams["font.size"] == 30

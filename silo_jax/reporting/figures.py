@@ -1,14 +1,8 @@
-"""The figures of a run: each function takes the results and returns a matplotlib figure.
+"""The figures of a run: each function takes the results and returns a matplotlib figure."""
 
-They go through matplotlib's object API, so no state of pyplot is read or left behind.
-"""
-
-import io
 import itertools
-from collections.abc import Callable
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,50 +11,10 @@ from numpy.typing import NDArray
 
 from silo_jax.reporting.aggregate import OverSeeds, over_seeds
 from silo_jax.reporting.results import RunResults
+from silo_jax.reporting.style import BLUE, FAINT, GREEN, GREY, VERMILION, density_axis, spaced
 
-# Okabe and Ito's colours, which stay apart under every common colour blindness.
-_TEST, _VALIDATION, _TRAIN, _LR = "#0072B2", "#D55E00", "#009E73", "#0072B2"
-_GREY, _FAINT = "#6b6b6b", "#c8c8c8"
+_TEST, _VALIDATION, _TRAIN, _LR = BLUE, VERMILION, GREEN, BLUE
 _LEVELS = np.array([1, 0.8, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0001])
-_STYLE: dict[Any, Any] = {
-    "figure.dpi": 110,
-    "figure.figsize": (8, 5),
-    "figure.constrained_layout.use": True,
-    "figure.constrained_layout.h_pad": 0.08,
-    "figure.constrained_layout.w_pad": 0.08,
-    "savefig.dpi": "figure",
-    "font.family": "DejaVu Sans",
-    "font.size": 12,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.edgecolor": _GREY,
-    "axes.formatter.useoffset": False,
-    "grid.color": "#ebebeb",
-    "xtick.color": _GREY,
-    "ytick.color": _GREY,
-    "xtick.labelcolor": "black",
-    "ytick.labelcolor": "black",
-    "legend.frameon": False,
-    "lines.linewidth": 1.6,
-}
-
-
-def render_png(draw: Callable[[RunResults], Figure], run: RunResults) -> bytes:
-    """Draws a figure in the report's style.
-
-    Args:
-        draw: One of this module's figures.
-        run: Results to draw.
-
-    Returns:
-        The bytes of a PNG file, the same for the same results.
-    """
-    buffer = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
-        draw(run).savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def accuracy_by_density(run: RunResults) -> Figure:
@@ -73,13 +27,9 @@ def accuracy_by_density(run: RunResults) -> Figure:
     validation = over_seeds(cycle, run.cycles["val_accuracy"])
     _line(axes, density, test, _TEST, "test", marker="o", zorder=3)
     _line(axes, density, validation, _VALIDATION, "validation", marker="s", linestyle="--")
-    axes.axhline(test.mean[0], color=_GREY, linewidth=1, linestyle=":", label="test, dense network")
-    axes.set_xscale("log")
-    axes.set_xlim(density.max() * 1.1, density.min() / 1.1)
-    axes.xaxis.set_minor_locator(NullLocator())
-    ticks = _spaced(density, 0.075)
-    axes.set_xticks(ticks, [f"{100 * tick:.3g}" for tick in ticks])
-    axes.set(xlabel="density, % of the prunable weights (log scale)", ylabel="accuracy, %")
+    axes.axhline(test.mean[0], color=GREY, linewidth=1, linestyle=":", label="test, dense network")
+    density_axis(axes, density)
+    axes.set_ylabel("accuracy, %")
     axes.legend()
     return figure
 
@@ -92,10 +42,10 @@ def max_lr_by_cycle(run: RunResults) -> Figure:
     max_lr = over_seeds(cycle, run.cycles["max_lr"])
     sparsity = over_seeds(cycle, 100 * (1 - run.cycles["density"]))
     behind = axes.twinx()
-    behind.plot(sparsity.keys, sparsity.mean, color=_GREY, linewidth=1.2, linestyle="--")
+    behind.plot(sparsity.keys, sparsity.mean, color=GREY, linewidth=1.2, linestyle="--")
     behind.set(ylim=(0, 105), ylabel="sparsity, % (dashed)")
-    behind.yaxis.label.set_color(_GREY)
-    behind.tick_params(colors=_GREY, labelcolor=_GREY, length=0)
+    behind.yaxis.label.set_color(GREY)
+    behind.tick_params(colors=GREY, labelcolor=GREY, length=0)
     behind.grid(visible=False)
     _line(axes, max_lr.keys, max_lr, _LR, "max_lr", marker="o")
     axes.set_xlim(-0.5, max_lr.keys[-1] + 0.5)
@@ -161,7 +111,7 @@ def sparsity_by_layer(run: RunResults) -> Figure:
     axes.set_yticks(range(len(layers)), [_short(layer) for layer in layers])
     _write_cells(axes, density, shade / np.log10(least))
 
-    ticks = _spaced(_LEVELS[_LEVELS / least > 0.999], 0.08)
+    ticks = spaced(_LEVELS[_LEVELS / least > 0.999], 0.08)
     slim = 6 * figure.get_figheight()
     bar = figure.colorbar(image, ax=axes, label="sparsity, %", pad=0.02, aspect=slim)
     bar.set_ticks(np.log10(ticks).tolist(), labels=[f"{100 * (1 - tick):.4g}" for tick in ticks])
@@ -218,17 +168,6 @@ def _epoch_line(
     _line(axes, x, lifted, color, label, marker=marker, linestyle=linestyle, linewidth=1.2)
 
 
-def _spaced(values: NDArray[np.float64], share: float) -> list[float]:
-    """Picks the extremes, and between them what stays a share of a log axis apart."""
-    ordered = np.unique(values)[::-1]
-    room = share * np.log(ordered[0] / ordered[-1])
-    kept = [float(ordered[0])]
-    for value in ordered[1:-1]:
-        if min(np.log(kept[-1] / value), np.log(value / ordered[-1])) >= room:
-            kept.append(float(value))
-    return kept + [float(ordered[-1])] * (len(ordered) > 1)
-
-
 def _largest(values: NDArray[np.float64]) -> float:
     return float(np.max(values[np.isfinite(values)], initial=0.0)) or 1.0
 
@@ -248,16 +187,16 @@ def _loss_scale(axes: Axes) -> None:
 def _mark_cycles(axes: Axes, edges: NDArray[np.int64], numbered: bool = True) -> None:
     axes.grid(visible=False, axis="x")
     for edge in edges[1:-1]:
-        axes.axvline(edge, color=_FAINT, linewidth=0.8, zorder=0.5)
+        axes.axvline(edge, color=FAINT, linewidth=0.8, zorder=0.5)
     if numbered:
         stride = -(-(len(edges) - 1) // 13)
         middles = [(start + end) / 2 for start, end in itertools.pairwise(edges)]
         top = axes.secondary_xaxis("top")
         top.set_xticks(middles[::stride], [str(m) for m in range(len(middles))][::stride])
         top.xaxis.set_minor_locator(NullLocator())
-        top.tick_params(length=0, labelcolor=_GREY)
+        top.tick_params(length=0, labelcolor=GREY)
         top.spines[:].set_visible(False)
-        top.set_xlabel("cycle", color=_GREY)
+        top.set_xlabel("cycle", color=GREY)
 
 
 def _short(layer: str) -> str:

@@ -1,0 +1,95 @@
+"""The look of the figures.
+
+They go through matplotlib's object API, so no state of pyplot is read or left behind.
+"""
+
+import io
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+from numpy.typing import NDArray
+
+# Okabe and Ito's colours, which stay apart under every common colour blindness.
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+GREY, FAINT = "#6b6b6b", "#c8c8c8"
+_STYLE: dict[Any, Any] = {
+    "figure.dpi": 110,
+    "figure.figsize": (8, 5),
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.constrained_layout.w_pad": 0.08,
+    "savefig.dpi": "figure",
+    "font.family": "DejaVu Sans",
+    "font.size": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.edgecolor": GREY,
+    "axes.formatter.useoffset": False,
+    "grid.color": "#ebebeb",
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": "black",
+    "ytick.labelcolor": "black",
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+}
+_P = ParamSpec("_P")
+
+
+def render_png(draw: Callable[_P, Figure], *args: _P.args, **kwargs: _P.kwargs) -> bytes:
+    """Draws a figure in the report's style.
+
+    Args:
+        draw: Returns a figure.
+        *args: What it takes.
+        **kwargs: What it takes by name.
+
+    Returns:
+        The bytes of a PNG file, the same for the same figure.
+    """
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(_STYLE):
+        draw(*args, **kwargs).savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def density_axis(axes: Axes, density: NDArray[np.float64]) -> None:
+    """Makes x a log axis of density, densest on the left, with ticks at densities that are there.
+
+    Args:
+        axes: Where.
+        density: Shares in (0, 1].
+    """
+    axes.set_xscale("log")
+    axes.set_xlim(density.max() * 1.1, density.min() / 1.1)
+    axes.xaxis.set_minor_locator(NullLocator())
+    ticks = spaced(density, 0.075)
+    axes.set_xticks(ticks, [f"{100 * tick:.3g}" for tick in ticks])
+    axes.set_xlabel("density, % of the prunable weights (log scale)")
+
+
+def spaced(values: NDArray[np.float64], share: float) -> list[float]:
+    """Picks the extremes, and between them what stays a share of a log axis apart.
+
+    Args:
+        values: Positive values along the axis.
+        share: Smallest distance, as a share of the axis' length.
+
+    Returns:
+        The picked values, largest first.
+    """
+    ordered = np.unique(values)[::-1]
+    room = share * np.log(ordered[0] / ordered[-1])
+    kept = [float(ordered[0])]
+    for value in ordered[1:-1]:
+        if min(np.log(kept[-1] / value), np.log(value / ordered[-1])) >= room:
+            kept.append(float(value))
+    return kept + [float(ordered[-1])] * (len(ordered) > 1)
