@@ -1,18 +1,22 @@
 """What a run wrote, read back and checked."""
 
-import csv
-import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Columns = Mapping[str, NDArray[Any]]
+from silo_jax.reporting.reading import (
+    Columns,
+    no_rows,
+    read_config,
+    read_csv,
+    read_environment,
+    read_jsonl,
+    read_text,
+)
 
 _METRICS = {
     **dict.fromkeys(("seed", "cycle", "epoch", "step"), int),
@@ -94,7 +98,7 @@ class RunResults:
 def has_results(workdir: str | PathLike[str]) -> bool:
     """Whether a run has finished a cycle, so that there is something to report."""
     path = Path(workdir) / "cycles.csv"
-    return path.exists() and len(_read_text(path).splitlines()) > 1
+    return path.exists() and len(read_text(path).splitlines()) > 1
 
 
 def read_run(workdir: str | PathLike[str]) -> RunResults:
@@ -113,12 +117,12 @@ def read_run(workdir: str | PathLike[str]) -> RunResults:
     folder = Path(workdir)
     run = RunResults(
         workdir=folder,
-        config=_read_config(folder / "config.json"),
-        environment={k: str(v) for k, v in _read_object(folder / "environment.json").items()},
-        metrics=_read_jsonl(folder / "metrics.jsonl", _METRICS, key=("cycle", "epoch", "seed")),
-        cycles=_read_csv(folder / "cycles.csv", _CYCLES, key=("cycle", "seed")),
-        layers=_read_csv(folder / "layers.csv", _LAYERS, key=("cycle", "seed", "layer")),
-        schedule=_read_csv(folder / "schedule.csv", _SCHEDULE, key=("step",)),
+        config=read_config(folder / "config.json"),
+        environment=read_environment(folder / "environment.json"),
+        metrics=read_jsonl(folder / "metrics.jsonl", _METRICS, key=("cycle", "epoch", "seed")),
+        cycles=read_csv(folder / "cycles.csv", _CYCLES, key=("cycle", "seed")),
+        layers=read_csv(folder / "layers.csv", _LAYERS, key=("cycle", "seed", "layer")),
+        schedule=read_csv(folder / "schedule.csv", _SCHEDULE, key=("step",)),
         diverged=_read_diverged(folder / "diverged.csv"),
     )
     _check_range(folder / "metrics.jsonl", run.metrics, run)
@@ -131,26 +135,8 @@ def read_run(workdir: str | PathLike[str]) -> RunResults:
 
 def _read_diverged(path: Path) -> Columns:
     if not path.exists():
-        return {name: np.array([], kind) for name, kind in _DIVERGED.items()}
-    return _read_csv(path, _DIVERGED, key=("seed", "cycle", "step", "max_lr"))
-
-
-def _read_config(path: Path) -> Mapping[str, Any]:
-    config = _read_object(path)
-    required = ("data.name", "model.name", "schedule.name", "pruning.num_cycles")
-    for name in (*required, "pruning.fraction", "seeds"):
-        value: Any = config
-        for part in name.split("."):
-            if not isinstance(value, Mapping) or part not in value:
-                raise ValueError(f"{path}: no field {name!r}")
-            value = value[part]
-        if name.startswith("pruning.") and not isinstance(value, int | float):
-            raise ValueError(f"{path}: {name} is {value!r}, not a number")
-        if name == "seeds" and not (
-            isinstance(value, list) and value and all(isinstance(seed, int) for seed in value)
-        ):
-            raise ValueError(f"{path}: seeds is {value!r}, not a list of integers")
-    return config
+        return no_rows(_DIVERGED)
+    return read_csv(path, _DIVERGED, key=("seed", "cycle", "step", "max_lr"))
 
 
 def _check_range(path: Path, table: Columns, run: RunResults) -> None:
@@ -161,81 +147,3 @@ def _check_range(path: Path, table: Columns, run: RunResults) -> None:
         raise ValueError(f"{path}: a cycle outside 0..{run.num_cycles - 1}, config.json's range")
     if not np.all(np.isin(seed, run.seeds)):
         raise ValueError(f"{path}: a seed that is not among config.json's {list(run.seeds)}")
-
-
-def _read_text(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ValueError(f"{path}: cannot be read ({reason})") from error
-    if not text.strip():
-        raise ValueError(f"{path}: is empty")
-    return text
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    return _parse_object(_read_text(path), str(path))
-
-
-def _parse_object(text: str, place: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{place}: is not valid JSON ({error.msg})") from error
-    if type(value) is not dict:
-        raise ValueError(f"{place}: is not a JSON object")
-    return value
-
-
-def _read_jsonl(path: Path, kinds: Mapping[str, type], key: Sequence[str]) -> Columns:
-    lines = enumerate(_read_text(path).splitlines(), start=1)
-    records = (
-        (number, _parse_object(line, f"{path} line {number}")) for number, line in lines if line
-    )
-    return _columns(path, records, kinds, key)
-
-
-def _read_csv(path: Path, kinds: Mapping[str, type], key: Sequence[str]) -> Columns:
-    reader = csv.DictReader(_read_text(path).splitlines())
-    missing = [name for name in kinds if name not in (reader.fieldnames or ())]
-    if missing:
-        raise ValueError(f"{path}: no column {', '.join(missing)}")
-    return _columns(path, ((reader.line_num, record) for record in reader), kinds, key)
-
-
-def _columns(
-    path: Path,
-    records: Iterable[tuple[int, Mapping[str, Any]]],
-    kinds: Mapping[str, type],
-    key: Sequence[str],
-) -> Columns:
-    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for line, record in records:
-        row = {}
-        for name, kind in kinds.items():
-            try:
-                row[name] = _parse(record.get(name), kind)
-            except (TypeError, ValueError) as error:
-                wanted = {int: "an integer", float: "a number", str: "a name"}[kind]
-                found = repr(record.get(name))
-                message = f"{path} line {line}: {name} is {found}, not {wanted}"
-                raise ValueError(message) from error
-        rows[tuple(row[name] for name in key)] = row
-    if not rows:
-        raise ValueError(f"{path}: has no rows")
-    ordered = sorted(rows.values(), key=lambda row: [row[k] for k in key if kinds[k] is int])
-    return {name: np.array([row[name] for row in ordered], kind) for name, kind in kinds.items()}
-
-
-def _parse(value: Any, kind: type) -> int | float | str:
-    if kind is str:
-        if not isinstance(value, str) or not value:
-            raise ValueError("empty")
-        return value
-    number = float(value)
-    if kind is int:
-        if not number.is_integer():
-            raise ValueError("not an integer")
-        return int(number)
-    return number if math.isfinite(number) else math.nan
