@@ -2,8 +2,8 @@
 
 As a network is pruned, the paper argues, the distributions of its gradients and of its hidden
 representations grow narrower, so that a larger learning rate is needed for updates of the same
-size. Here both are measured on given images, in training mode (BatchNorm normalises by the batch),
-without augmentation.
+size. Here both are measured on given images, all in one batch, in training mode (BatchNorm
+normalises by the batch), without augmentation. That takes the memory of one train step on them.
 
 References:
   Liu et al., TMLR 2023, arXiv:2212.06144.
@@ -24,6 +24,11 @@ from silo_jax.training.state import TrainState
 from silo_jax.training.step import DeviceSplit, Recipe, batch_loss
 
 PyTree = Any
+
+_MOST_UNITS = 2**24
+# Rounded, so that they are the same on every machine and short in a file.
+_SIZES = [float(f"{size:.5g}") for size in np.logspace(-8, 4, 12 * 16 + 1)]
+_EDGES = np.array([*(-size for size in reversed(_SIZES)), 0.0, *_SIZES])
 
 
 class Spread(NamedTuple):
@@ -54,6 +59,38 @@ def spread(values: ArrayLike) -> Spread:
         return Spread(0, np.nan, np.nan, np.nan)
     low, high = np.quantile(flat, [0.05, 0.95])
     return Spread(flat.size, float(flat.std()), float(high - low), float(np.abs(flat).mean()))
+
+
+class Histogram(NamedTuple):
+    """Counts of values, without the empty bins.
+
+    Attributes:
+      left: lower edges of the bins, which belong to them.
+      right: upper edges, which do not.
+      counts: how many values are between them.
+    """
+
+    left: NDArray[np.float64]
+    right: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+
+def histogram(values: ArrayLike) -> Histogram:
+    """How many of the values are how large, in bins that are the same for all.
+
+    The edges are 0 and ±10^(k/16), from 1e-8 to 1e4 in size: about as fine for a wide as for a
+    narrow distribution. What is larger is counted in the outermost bins, what is not finite in
+    none.
+
+    Example:
+      >>> histogram([0.0, 0.0, 0.5, -2.0]).counts
+      array([1, 2, 1])
+    """
+    flat = np.asarray(values, np.float64).reshape(-1)
+    flat = np.clip(flat[np.isfinite(flat)], _EDGES[0], _EDGES[-1])
+    counts = np.histogram(flat, _EDGES)[0]
+    filled = np.flatnonzero(counts)
+    return Histogram(_EDGES[filled], _EDGES[filled + 1], counts[filled])
 
 
 def gradient_width(recipe: Recipe, state: TrainState, batch: DeviceSplit) -> jax.Array:
@@ -104,6 +141,10 @@ def representations(
 ) -> dict[str, Representation]:
     """What the hidden units hold on a batch, for all modules `silo_jax.models.layers.Activation`.
 
+    The feature maps of a large network do not fit in memory for many images. All images of the
+    batch are computed, as BatchNorm needs them; what is returned are all units of the first images,
+    as many as make 2^24 values in all layers together, and at least one.
+
     Args:
       recipe: what the train program is made of.
       state: with weights and the masks in force.
@@ -111,14 +152,12 @@ def representations(
 
     Returns:
       By activation, such as "ResidualBlock_0/Activation_0", in the order of their names; arrays
-      have the batch as their first axis.
+      have the images as their first axis, as many for all layers.
     """
     sown = flatten_dict(jax.device_get(_compiled_activations(recipe, state, batch)), sep="/")
     names = [name.removesuffix("/before") for name in sown if name.endswith("/before")]
     return {
-        name: Representation(
-            *(np.asarray(sown[f"{name}/{side}"][0]) for side in ("before", "after"))
-        )
+        name: Representation(*(sown[f"{name}/{side}"] for side in ("before", "after")))
         for name in names
     }
 
@@ -139,7 +178,15 @@ def _activations(recipe: Recipe, state: TrainState, batch: DeviceSplit) -> PyTre
         mutable=["batch_stats", "activations"],
         rngs={"dropout": _key(state)},
     )
-    return updated["activations"]
+    sown = updated.get("activations", {})
+    # What is sown is a tuple with an entry a call; before and after are as large.
+    units = sum(leaf.size for leaf in jax.tree.leaves(sown)) // (2 * len(batch.labels))
+    num_images = max(1, _MOST_UNITS // max(1, units))
+    return jax.tree.map(
+        lambda calls: calls[0][:num_images].astype(jnp.float32),
+        sown,
+        is_leaf=lambda node: isinstance(node, tuple),
+    )
 
 
 _compiled_gradients = jax.jit(_gradients, static_argnums=0)

@@ -36,7 +36,11 @@ _EPOCH_ONLY = ("lr", "images_per_second")
 
 
 def run_seeds(
-    experiment: Experiment, workdir: Path, console: Console, stop: StopRequest | None = None
+    experiment: Experiment,
+    workdir: Path,
+    console: Console,
+    stop: StopRequest | None = None,
+    num_cycles: int | None = None,
 ) -> list[Divergence]:
     """Runs every seed to its end, each from its newest checkpoint if it has one.
 
@@ -47,6 +51,7 @@ def run_seeds(
       workdir: directory of the run.
       console: where progress is shown.
       stop: looked at about once a second while training.
+      num_cycles: how many of the config's cycles are trained; by default all.
 
     Returns:
       Where seeds were given up, as their loss was not finite, in this session or an earlier one.
@@ -59,9 +64,11 @@ def run_seeds(
     seeds = experiment.config.seeds
     if is_primary():
         _write_schedule(experiment, workdir)
-    epochs_per_seed = experiment.num_cycles * experiment.epochs_per_cycle
+    num_cycles = num_cycles or experiment.num_cycles
+    epochs_per_seed = num_cycles * experiment.epochs_per_cycle
+    end = num_cycles * experiment.lengths.steps_per_cycle
     progress = RunProgress(
-        console, total_epochs=len(seeds) * epochs_per_seed, num_cycles=experiment.num_cycles
+        console, total_epochs=len(seeds) * epochs_per_seed, num_cycles=num_cycles
     )
     programs = None
     stop.raise_if_asked()
@@ -70,7 +77,7 @@ def run_seeds(
         for seed in seeds:
             checkpoints = checkpoints_of(workdir, experiment, seed)
             with closing(checkpoints):
-                if checkpoints.is_sound(experiment.num_steps) or results.given_up(seed):
+                if checkpoints.is_sound(end) or results.given_up(seed):
                     progress.resume(seed, epochs_per_seed)
                     continue
                 if programs is None:
@@ -78,12 +85,12 @@ def run_seeds(
                         write_json(workdir / "environment.json", environment())
                     compiled = stop.interruptibly(partial(Programs, experiment, stop))
                     programs = stack.enter_context(closing(compiled))
-                SeedRun(experiment, programs, seed, checkpoints, results, progress).run()
+                SeedRun(experiment, programs, seed, checkpoints, results, progress).run(end)
         return [divergence for seed in seeds if (divergence := results.given_up(seed))]
 
 
 class SeedRun:
-    """One seed of an experiment, from its newest checkpoint to the end of the last cycle."""
+    """One seed of an experiment, from its newest checkpoint to the end of a cycle."""
 
     def __init__(
         self,
@@ -101,9 +108,9 @@ class SeedRun:
         self._results = results
         self._progress = progress
 
-    def run(self) -> None:
+    def run(self, end_step: int) -> None:
         state = self._resume()
-        while (step := int(state.step)) < self._experiment.num_steps:
+        while (step := int(state.step)) < end_step:
             if step and step % self._experiment.lengths.steps_per_cycle == 0:
                 state = self._next_cycle(state)
             started = time.perf_counter()
