@@ -16,6 +16,7 @@ from tests.reporting_run import (
     FILES,
     SEEDS,
     config,
+    replace_text,
     result_rows,
     write_csv,
     write_metrics,
@@ -92,15 +93,6 @@ def change_config(part: str, value: Any) -> Callable[[Path], object]:
     return lambda folder: (folder / "config.json").write_text(text)
 
 
-def replace_text(name: str, old: str, new: str) -> Callable[[Path], object]:
-    def apply(folder: Path) -> None:
-        text = (folder / name).read_text()
-        assert old in text
-        (folder / name).write_text(text.replace(old, new, 1))
-
-    return apply
-
-
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -146,7 +138,7 @@ def test_header_alone_is_refused(workdir: Path) -> None:
 
 def test_reporting_imports_neither_training_nor_jax() -> None:
     imported = set()
-    for file in Path(page.__file__).parent.glob("*.py"):
+    for file in Path(page.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 imported |= {alias.name for alias in node.names}

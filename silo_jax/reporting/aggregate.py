@@ -1,4 +1,4 @@
-"""Statistics over the seeds of a run."""
+"""Statistics over seeds, and how numbers are written."""
 
 from typing import Any, NamedTuple
 
@@ -46,6 +46,44 @@ def over_seeds(keys: ArrayLike, values: ArrayLike) -> OverSeeds:
     return OverSeeds(distinct, mean, std, count)
 
 
+class Present(NamedTuple):
+    """Mean and spread over the seeds that are there.
+
+    Attributes:
+        mean: Mean; NaN where no seed is there.
+        std: Sample standard deviation (ddof = 1); NaN where fewer than two are.
+        seeds: Number of seeds that are there.
+    """
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    seeds: NDArray[np.int64]
+
+
+def over_present(values: ArrayLike) -> Present:
+    """Takes mean and sample standard deviation over the last axis.
+
+    Args:
+        values: Shape (..., seeds), NaN where a seed is missing.
+
+    Returns:
+        The statistics, each of shape (...,).
+
+    Example:
+        >>> over_present([[1.0, 3.0, float("nan")], [5.0, 5.0, 8.0]]).mean
+        array([2., 6.])
+    """
+    values = np.asarray(values, float)
+    there = np.isfinite(values)
+    seeds = there.sum(axis=-1)
+    nothing = np.full(seeds.shape, np.nan)
+    total = np.where(there, values, 0.0).sum(axis=-1)
+    mean = np.divide(total, seeds, out=nothing.copy(), where=seeds > 0)
+    squares = np.where(there, np.square(values - mean[..., None]), 0.0).sum(axis=-1)
+    std = np.sqrt(np.divide(squares, seeds - 1, out=nothing, where=seeds > 1))
+    return Present(mean, std, seeds)
+
+
 def format_spread(mean: float, std: float, digits: int = 2) -> str:
     """Writes "mean ± std", or the mean alone where there is no spread, or "NaN".
 
@@ -68,3 +106,13 @@ def format_percent(share: float) -> str:
     """
     percent = 100 * share
     return f"{percent:.2f}" if percent >= 1 or percent == 0 else f"{percent:#.3g}"
+
+
+def count(number: int, noun: str) -> str:
+    """Writes a number of things.
+
+    Example:
+        >>> count(1, "seed"), count(3, "seed")
+        ('1 seed', '3 seeds')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

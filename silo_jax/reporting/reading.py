@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -107,6 +107,24 @@ def read_csv(
         raise ValueError(f"{path}: no column {', '.join(missing)}")
     records = ((reader.line_num, record) for record in reader)
     return _columns(path, records, kinds, key, optional)
+
+
+def check(path: Path, table: Columns, column: str, good: ArrayLike, allowed: str) -> None:
+    """Refuses a table with a wrong value.
+
+    Args:
+        path: The table's file.
+        table: The table.
+        column: The column that was looked at.
+        good: Shape (rows,), whether each row is right.
+        allowed: What would be.
+
+    Raises:
+        ValueError: If a row is wrong.
+    """
+    wrong = table[column][~np.asarray(good, bool)]
+    if wrong.size:
+        raise ValueError(f"{path}: {column} is {wrong[0]}; allowed: {allowed}")
 
 
 def _parse_object(text: str, place: str) -> dict[str, Any]:

@@ -5,14 +5,14 @@ They go through matplotlib's object API, so no state of pyplot is read or left b
 
 import io
 from collections.abc import Callable
-from typing import Any, ParamSpec
+from typing import Any, Literal, ParamSpec
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
-from numpy.typing import NDArray
+from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullLocator
+from numpy.typing import ArrayLike, NDArray
 
 # Okabe and Ito's colours, which stay apart under every common colour blindness.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -61,17 +61,18 @@ def render_png(draw: Callable[_P, Figure], *args: _P.args, **kwargs: _P.kwargs) 
     return buffer.getvalue()
 
 
-def density_axis(axes: Axes, density: NDArray[np.float64]) -> None:
+def density_axis(axes: Axes, density: NDArray[np.float64], room: float = 0.075) -> None:
     """Makes x a log axis of density, densest on the left, with ticks at densities that are there.
 
     Args:
         axes: Where.
         density: Shares in (0, 1].
+        room: Smallest distance between ticks, as a share of the axis' length.
     """
     axes.set_xscale("log")
     axes.set_xlim(density.max() * 1.1, density.min() / 1.1)
     axes.xaxis.set_minor_locator(NullLocator())
-    ticks = spaced(density, 0.075)
+    ticks = spaced(density, room)
     axes.set_xticks(ticks, [f"{100 * tick:.3g}" for tick in ticks])
     axes.set_xlabel("density, % of the prunable weights (log scale)")
 
@@ -93,3 +94,42 @@ def spaced(values: NDArray[np.float64], share: float) -> list[float]:
         if min(np.log(kept[-1] / value), np.log(value / ordered[-1])) >= room:
             kept.append(float(value))
     return kept + [float(ordered[-1])] * (len(ordered) > 1)
+
+
+def max_lr_axis(axes: Axes, which: Literal["x", "y"], max_lr: NDArray[np.float64]) -> None:
+    """Makes an axis a log axis of max_lr, with plain numbers as ticks.
+
+    Args:
+        axes: Where.
+        which: The axis.
+        max_lr: What is drawn along it; what is not finite, or not above 0, does not count.
+    """
+    drawn = max_lr[np.isfinite(max_lr) & (max_lr > 0)]
+    low, high = (drawn.min(), drawn.max()) if drawn.size else (0.1, 1.0)
+    margin = max(1.05, (high / low) ** 0.05)
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (low / margin, high * margin)})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    locator: Locator = LogLocator(subs=(1, 2, 5))
+    locator.set_axis(axis)
+    if sum(low <= tick <= high for tick in locator()) < 3:
+        locator = MaxNLocator(6)
+    axis.set_major_locator(locator)
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
+
+
+def focus(values: ArrayLike, room: float = 15.0) -> float | None:
+    """Finds where an accuracy axis may end below, so that the good values stay apart.
+
+    Args:
+        values: Accuracies in per cent, NaN where missing.
+        room: Percentage points below the best value that are always shown.
+
+    Returns:
+        The axis' lower end if some values lie further down, else None.
+    """
+    drawn = np.asarray(values, float)
+    drawn = drawn[np.isfinite(drawn)]
+    if not drawn.size or drawn.min() >= drawn.max() - room:
+        return None
+    return float(drawn.max() - room)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from silo_jax.reporting.aggregate import format_percent, format_spread, over_seeds
+from silo_jax.reporting.aggregate import count, format_percent, format_spread, over_seeds
 from silo_jax.reporting.results import RunResults
 
 
@@ -20,7 +20,7 @@ def headline(run: RunResults) -> str:
     test = over_seeds(cycle, run.cycles["test_accuracy"])
     density = over_seeds(cycle, run.cycles["density"]).mean
     score = [f"{format_spread(mean, std)} %" for mean, std in zip(test.mean, test.std, strict=True)]
-    dense = f"The dense network has {score[0]} test accuracy ({_count(test.seeds[0], 'seed')})"
+    dense = f"The dense network has {score[0]} test accuracy ({count(test.seeds[0], 'seed')})"
     if len(score) == 1:
         return f"{dense}; no pruned network has been trained yet."
     close = np.flatnonzero(test.mean[1:] >= test.mean[0] - 1 - 1e-9) + 1
@@ -34,7 +34,7 @@ def headline(run: RunResults) -> str:
         middle = "no pruned network has a mean within 1 percentage point of that"
     return (
         f"{dense}; {middle}; at the last density, {format_percent(density[-1])} %, test accuracy "
-        f"is {score[-1]} ({_count(test.seeds[-1], 'seed')}), after {len(score)} cycles with "
+        f"is {score[-1]} ({count(test.seeds[-1], 'seed')}), after {len(score)} cycles with "
         f"{100 * run.prune_fraction:.4g} % of the remaining weights pruned from one to the next."
     )
 
@@ -61,7 +61,7 @@ def notes(run: RunResults) -> list[str]:
     found += _divergences(run)
     for file, table in (("metrics.jsonl", run.metrics), ("cycles.csv", run.cycles)):
         gaps = {name: int(np.isnan(column.astype(float)).sum()) for name, column in table.items()}
-        told = [f"{name} in {count} of {len(table[name])}" for name, count in gaps.items() if count]
+        told = [f"{name} in {gap} of {len(table[name])}" for name, gap in gaps.items() if gap]
         if told:
             found.append(f"Not finite, shown as gaps: {', '.join(told)} rows of {file}.")
     return found
@@ -144,7 +144,3 @@ def _band(run: RunResults) -> str:
 
 def _seeds(run: RunResults) -> int:
     return len(np.unique(run.cycles["seed"]))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

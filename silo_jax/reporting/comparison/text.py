@@ -1,0 +1,237 @@
+"""What a comparison says, in sentences made from the numbers."""
+
+from collections import Counter
+
+import numpy as np
+
+from silo_jax.reporting.aggregate import count, format_percent, format_spread, over_present
+from silo_jax.reporting.comparison.numbers import (
+    CLAIMED,
+    Contest,
+    Scores,
+    contest,
+    over_pruned,
+    scores,
+    way_that_counts,
+)
+from silo_jax.reporting.comparison.results import Comparison
+from silo_jax.reporting.paired import Paired, signed
+
+_WAYS = {
+    "tuned": "max_lr tuned on the dense network",
+    "hindsight": "max_lr chosen in hindsight, over all cycles",
+}
+_UNCORRECTED = "Intervals are not corrected for looking at several densities"
+
+
+def headline(comparison: Comparison) -> str:
+    """States the main result: whether the claim holds, or how the options compare.
+
+    Args:
+        comparison: Results to state.
+
+    Returns:
+        For schedules, whether 2–4 % higher test accuracy is found: the mean difference over the
+        pruned cycles against the one best rival, its interval, and its range over the densities.
+        For another axis, the mean test accuracy of each option and the same difference, no claim.
+    """
+    found = scores(comparison, way_that_counts(comparison))
+    if len(found.density) < 2:
+        return "No pruned network has been trained yet, so nothing can be told about pruning."
+    met = contest(found, comparison.reference)
+    if comparison.along_schedules:
+        return _verdict(comparison, met)
+    return _plain(comparison, found, met)
+
+
+def _verdict(comparison: Comparison, met: Contest | None) -> str:
+    claim = (
+        f"The claim of {CLAIMED[0]:g}–{CLAIMED[1]:g} % higher test accuracy than other schedules"
+    )
+    if met is None:
+        return f"{claim} cannot be told: no other schedule has a seed with every cycle."
+    if met.holds is None:
+        reason = f"cannot be told with {count(met.overall.pairs, 'seed')}"
+    else:
+        reason = "holds here" if met.holds else "does not hold here"
+    return f"{claim} {reason}: {_difference(comparison, met)}."
+
+
+def _plain(comparison: Comparison, found: Scores, met: Contest | None) -> str:
+    stats = over_present(over_pruned(found.test))
+    told = [
+        f"{option} {format_spread(mean, std)} %" if seeds else f"{option} nothing complete"
+        for option, mean, std, seeds in zip(found.options, *stats, strict=True)
+    ]
+    means = f"Mean test accuracy over {_densities(len(found.density) - 1)}: {', '.join(told)}"
+    if met is None:
+        return f"{means}. No other value has a seed with every cycle."
+    return f"{means}. {_difference(comparison, met)}."
+
+
+def _difference(comparison: Comparison, met: Contest) -> str:
+    """States the mean difference, its interval, its range over the densities, and the rival."""
+    reference, rival, overall = comparison.reference, met.rival, met.overall
+    if not overall.pairs:
+        return f"{reference} and {rival}, its best rival, share no seed with every cycle"
+    means = [paired.mean for paired in met.by_cycle]
+    above = sum(paired.low > 0 for paired in met.by_cycle)
+    below = sum(paired.high < 0 for paired in met.by_cycle)
+    hindsight = way_that_counts(comparison) == "hindsight"
+    sentences = [
+        f"{reference} − {rival} in test accuracy is {signed(overall.mean)} percentage points on "
+        f"average over {_densities(len(means))} ({_interval(overall)}), from {signed(min(means))} "
+        f"to {signed(max(means))} by density",
+        f"{rival} is the other option with the highest mean validation accuracy over them"
+        f"{', each with its best peak in hindsight' if hindsight else ''}",
+    ]
+    if met.holds is not None:
+        sentences[0] += f", with its interval above 0 at {above} and below 0 at {below} of them"
+        sentences.append(_UNCORRECTED)
+    return ". ".join(sentences)
+
+
+def _interval(paired: Paired) -> str:
+    seeds = f"{count(paired.pairs, 'seed')}"
+    if not np.isfinite(paired.low):
+        return f"{seeds}, so no confidence interval"
+    return f"95 % confidence interval {signed(paired.low)} to {signed(paired.high)}, {seeds} paired"
+
+
+def _densities(number: int) -> str:
+    return "the one pruned density" if number == 1 else f"the {number} pruned densities"
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """Lists what a reader should know before trusting the numbers.
+
+    Args:
+        comparison: Results to look at.
+
+    Returns:
+        A sentence each for unfinished and diverged cells, options without a choice, choices at the
+        edge of the grid, and densities that differ between options.
+    """
+    unfinished = _unfinished(comparison)
+    found = []
+    if unfinished:
+        found.append(
+            f"Unfinished comparison: {count(unfinished, 'network')} of {len(_cells(comparison))} "
+            f"that were begun lack cycles; results are over the seeds that are there."
+        )
+    found += _divergences(comparison)
+    for way in comparison.ways:
+        nothing = [o for o in comparison.options if np.isnan(comparison.chosen_max_lr(way, o))]
+        if nothing:
+            found.append(f"No max_lr could be chosen ({way}) for {', '.join(nothing)}.")
+        edge = [
+            f"{option} ({comparison.chosen_max_lr(way, option):.4g})"
+            for option in comparison.options
+            if comparison.at_edge(way, option)
+        ]
+        if edge and comparison.along_schedules:
+            found.append(
+                f"At the edge of the grid, so that a better one may lie beyond: {_WAYS[way]}, of "
+                f"{', '.join(edge)}."
+            )
+    return found + _densities_apart(comparison)
+
+
+def _cells(comparison: Comparison) -> Counter[tuple[str, float, int]]:
+    """Counts the rows of each cell."""
+    columns = [comparison.cells[name].tolist() for name in ("option", "max_lr", "seed")]
+    return Counter(zip(*columns, strict=True))
+
+
+def _unfinished(comparison: Comparison) -> int:
+    cells = comparison.cells
+    ended = (cells["cycle"] == comparison.num_cycles - 1) | (cells["diverged"] == 1)
+    return len(_cells(comparison)) - int(ended.sum())
+
+
+def _divergences(comparison: Comparison) -> list[str]:
+    cells = comparison.cells
+    diverged = np.flatnonzero(cells["diverged"] == 1)
+    chosen = np.zeros(len(cells["option"]), bool)
+    for way in comparison.ways:
+        for option in comparison.options:
+            chosen |= comparison.cell_rows(option, comparison.chosen_max_lr(way, option))
+    shown = [
+        f"{cells['option'][row]}, max_lr {cells['max_lr'][row]:.4g}, seed {cells['seed'][row]} in "
+        f"cycle {cells['cycle'][row]}"
+        for row in diverged[chosen[diverged]]
+    ]
+    found = []
+    if shown:
+        found.append(
+            f"Diverged, and missing from there on: {'; '.join(shown)}. "
+            "Means are over the other seeds."
+        )
+    others = len(diverged) - len(shown)
+    if others:
+        found.append(
+            f"{count(others, 'network')} with another max_lr than the chosen ones diverged."
+        )
+    return found
+
+
+def _densities_apart(comparison: Comparison) -> list[str]:
+    cells, mean = comparison.cells, comparison.density
+    apart = np.abs(cells["density"] / mean[cells["cycle"]] - 1).max()
+    if apart <= 0.01:
+        return []
+    return [
+        f"Densities of the same cycle differ from their mean by up to {format_percent(apart)} %; "
+        "rows go by cycle."
+    ]
+
+
+def table_caption(comparison: Comparison, way: str) -> str:
+    """Describes the table of one way."""
+    if len(comparison.seeds) == 1:
+        caption = "Test accuracy in per cent of one seed, so without a spread or an interval."
+    else:
+        caption = (
+            f"Mean test accuracy in per cent over {len(comparison.seeds)} seeds, ± one sample "
+            "standard deviation; in parentheses the number of seeds where some are missing."
+        )
+    caption += (
+        f" The best mean is bold. Second column: {comparison.reference} − the best other at that "
+        "density, in percentage points"
+    )
+    if len(comparison.seeds) > 1:
+        caption += f", with the 95 % confidence interval paired over seeds. {_UNCORRECTED}"
+    if way == "hindsight":
+        caption += ". This is the table that counts: every rival has its best peak in hindsight"
+    return f"{caption}."
+
+
+def table_title(comparison: Comparison, way: str) -> str:
+    """Names the table of one way."""
+    if not comparison.along_schedules:
+        return "Test accuracy"
+    return f"Test accuracy, {_WAYS[way]}"
+
+
+def captions(comparison: Comparison) -> dict[str, str]:
+    """Describes the figures and the table of time, by name."""
+    seeds, reference = len(comparison.seeds), comparison.reference
+    band = f"; bands are ± one sample standard deviation over {seeds} seeds" if seeds > 1 else ""
+    hindsight = way_that_counts(comparison) == "hindsight"
+    counts = ", with max_lr chosen in hindsight" if hindsight else ""
+    stripe = f"; the light green stripe is the claimed {CLAIMED[0]:g} to {CLAIMED[1]:g} percentage "
+    stripe = f"{stripe}points" if comparison.along_schedules else ""
+    interval = "; bands are 95 % confidence intervals, paired over seeds" if seeds > 1 else ""
+    return {
+        "accuracy_by_density": "Mean test accuracy at the end of each cycle, densest on the left, "
+        f"with {reference} as the thick black line{band}.",
+        "differences_by_density": f"Test accuracy of {reference} minus that of each other"
+        f"{counts}{interval}. Above 0 {reference} is better{stripe}. {_UNCORRECTED}.",
+        "max_lr_by_cycle": "max_lr of each cycle. Lines that lie on each other show their markers "
+        "in turn.",
+        "accuracy_by_max_lr": "Mean validation accuracy by the max_lr of the dense network, of "
+        "the dense network and over all cycles; rings mark what was chosen. Values more than 15 "
+        "percentage points below the best lie outside.",
+        "time": "What each option cost, over all its max_lr and seeds; networks that diverged are "
+        "counted as far as they went.",
+    }

@@ -1,0 +1,215 @@
+"""The numbers and sentences of a comparison's report follow from its cells."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from silo_jax.reporting import write_report
+from silo_jax.reporting.comparison import read_comparison
+from silo_jax.reporting.comparison.tables import accuracy_table
+from silo_jax.reporting.comparison.text import headline, notes
+from silo_jax.reporting.page import Strong
+from tests.reporting_comparison import (
+    CHOSEN,
+    CYCLES,
+    FIGURES,
+    OPTIONS,
+    SEEDS,
+    accuracy,
+    cell_rows,
+    density,
+    diverge,
+    interval,
+    scores_of,
+    write_comparison,
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_comparison(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("way", CHOSEN)
+def test_table_has_means_deviations_the_best_in_bold_and_the_paired_difference(
+    folder: Path, way: str
+) -> None:
+    table = accuracy_table(read_comparison(folder), way)
+    assert list(table.heads) == ["density %", "silo − best other", *OPTIONS]
+    assert len(table.rows) == CYCLES
+    for cycle, row in enumerate(table.rows):
+        scores = {option: scores_of(option, way)[cycle] for option in OPTIONS}
+        best = max(OPTIONS, key=lambda option: scores[option].mean())
+        other = max(OPTIONS[1:], key=lambda option: scores[option].mean())
+        mean, low, high = interval(scores["silo"], scores[other])
+        written = {o: f"{x.mean():.2f} ± {x.std(ddof=1):.2f}" for o, x in scores.items()}
+        cells = [Strong(text) if option == best else text for option, text in written.items()]
+        assert list(row) == [f"{100 * density(cycle):.2f}", f"{mean} [{low}, {high}]", *cells]
+
+
+def verdict(folder: Path, loss: float, seeds: tuple[int, ...] = SEEDS) -> str:
+    """The headline where the others lose so many points, constant more than cosine."""
+
+    def test(option: str, max_lr: float, cycle: int, seed: int) -> float:
+        lost = {"silo": 0.0, "cosine": loss, "constant": loss + 1}[option] if cycle else 0.0
+        return accuracy("silo", max_lr, cycle, seed) - lost * (1 + 0.05 * (seed - 1))
+
+    write_comparison(folder, cell_rows(seeds=seeds, test=test), seeds=seeds)
+    return headline(read_comparison(folder))
+
+
+def test_claim_holds_from_two_points_on_with_an_interval_above_zero(tmp_path: Path) -> None:
+    text = verdict(tmp_path, 2.0)
+    assert text.startswith(
+        "The claim of 2–4 % higher test accuracy than other schedules holds here: silo − cosine"
+    )
+    mean, low, high = interval(np.zeros(3), -2 * np.array([0.95, 1.0, 1.05]))
+    assert f"is {mean} percentage points on average over the 4 pruned densities" in text
+    assert f"(95 % confidence interval {low} to {high}, 3 seeds paired)" in text
+    assert "from +2.00 to +2.00 by density" in text
+    assert "above 0 at 4 and below 0 at 0 of them" in text
+    assert "not corrected" in text
+
+
+@pytest.mark.parametrize(("loss", "above", "below"), [(1.99, 4, 0), (-3.0, 0, 4)])
+def test_claim_does_not_hold_below_two_points(
+    tmp_path: Path, loss: float, above: int, below: int
+) -> None:
+    text = verdict(tmp_path, loss)
+    assert "does not hold here" in text
+    assert f"above 0 at {above} and below 0 at {below} of them" in text
+
+
+def test_claim_does_not_hold_where_the_interval_has_zero(tmp_path: Path) -> None:
+    def test(option: str, max_lr: float, cycle: int, seed: int) -> float:
+        return 90 - (option != "silo") * (0, 3, 9)[seed]
+
+    write_comparison(tmp_path, cell_rows(test=test))
+    text = headline(read_comparison(tmp_path))
+    assert "does not hold here: silo − cosine in test accuracy is +4.00 percentage points" in text
+    assert "confidence interval −7.38 to +15.38" in text
+
+
+def test_claim_cannot_be_told_with_one_seed(tmp_path: Path) -> None:
+    text = verdict(tmp_path, 3.0, seeds=(0,))
+    assert "cannot be told with 1 seed: silo − cosine" in text
+    assert "no confidence interval" in text
+    assert "not corrected" not in text
+    assert "±" not in write_report(tmp_path).read_text("utf-8")
+
+
+def test_claim_cannot_be_told_of_the_dense_network(tmp_path: Path) -> None:
+    write_comparison(tmp_path, cycles=1)
+    assert headline(read_comparison(tmp_path)).startswith("No pruned network")
+    write_report(tmp_path)
+
+
+def test_rival_of_the_headline_is_the_best_in_validation(tmp_path: Path) -> None:
+    rows = cell_rows()
+    for row in rows:
+        row["val_accuracy"] -= 5 * (row["option"] == "cosine")
+    write_comparison(tmp_path, rows)
+    mean, low, high = interval(
+        *(scores_of(option)[1:].mean(axis=0) for option in ("silo", "constant"))
+    )
+    text = headline(read_comparison(tmp_path))
+    assert f"silo − constant in test accuracy is {mean} percentage points" in text
+    assert f"confidence interval {low} to {high}" in text
+
+
+def test_seed_that_diverged_is_missing_and_told(tmp_path: Path) -> None:
+    rows = diverge(cell_rows(), "cosine", 0.2, seed=1, cycle=3)
+    write_comparison(tmp_path, diverge(rows, "constant", 0.05, seed=0, cycle=0))
+    comparison = read_comparison(tmp_path)
+    table = accuracy_table(comparison, "hindsight")
+    left = [0, 2]
+    for cycle in range(CYCLES):
+        cosine = scores_of("cosine")[cycle]
+        shown = cosine[left] if cycle >= 3 else cosine
+        few = " (2)" if cycle >= 3 else ""
+        cell = table.rows[cycle][3]
+        text = cell.text if isinstance(cell, Strong) else cell
+        assert text == f"{shown.mean():.2f} ± {shown.std(ddof=1):.2f}{few}"
+    pruned = [scores_of(option)[1:, left].mean(axis=0) for option in ("silo", "cosine")]
+    mean, low, high = interval(*pruned)
+    assert f"is {mean} percentage points" in headline(comparison)
+    assert f"interval {low} to {high}, 2 seeds paired" in headline(comparison)
+    told = notes(comparison)
+    assert told[0].startswith(
+        "Diverged, and missing from there on: cosine, max_lr 0.2, seed 1 in cycle 3. "
+    )
+    assert told[1] == "1 network with another max_lr than the chosen ones diverged."
+    write_report(tmp_path)
+
+
+def test_option_that_always_diverged_has_no_numbers(tmp_path: Path) -> None:
+    rows = [row for row in cell_rows() if row["option"] != "cosine"]
+    for seed in SEEDS:
+        lost = cell_rows(("cosine",), (0.2,), (seed,), 1)
+        rows += diverge(lost, "cosine", 0.2, seed, cycle=0)
+    write_comparison(tmp_path, rows)
+    chosen = tmp_path / "chosen.csv"
+    lines = chosen.read_text().splitlines()
+    chosen.write_text(
+        "\n".join(f"{x.split(',')[0]},cosine,,,,0" if "cosine" in x else x for x in lines)
+    )
+    comparison = read_comparison(tmp_path)
+    assert {row[3] for row in accuracy_table(comparison, "hindsight").rows} == {"–"}
+    assert "silo − constant" in headline(comparison)
+    assert "No max_lr could be chosen (tuned) for cosine." in notes(comparison)
+    write_report(tmp_path)
+
+
+def test_reference_that_always_diverged_leaves_the_claim_open(tmp_path: Path) -> None:
+    rows = cell_rows()
+    for seed in SEEDS:
+        rows = diverge(rows, "silo", 0.2, seed, cycle=2)
+    write_comparison(tmp_path, rows)
+    assert "cannot be told with 0 seeds" in headline(read_comparison(tmp_path))
+    write_report(tmp_path)
+
+
+def test_choices_at_the_edge_and_unfinished_cells_are_told(tmp_path: Path) -> None:
+    rows = cell_rows()
+    unfinished = [
+        r for r in rows if (r["option"], r["seed"], r["cycle"]) != ("silo", 2, CYCLES - 1)
+    ]
+    write_comparison(tmp_path, unfinished)
+    told = notes(read_comparison(tmp_path))
+    assert told[0].startswith("Unfinished comparison: 3 networks of 27 ")
+    assert told[1] == (
+        "At the edge of the grid, so that a better one may lie beyond: max_lr chosen in hindsight, "
+        "over all cycles, of silo (0.2), cosine (0.2), constant (0.2)."
+    )
+    assert len(told) == 2
+
+
+def test_densities_that_differ_between_options_are_told(tmp_path: Path) -> None:
+    rows = [
+        row | {"density": row["density"] * 0.9 ** (row["option"] == "silo")} for row in cell_rows()
+    ]
+    write_comparison(tmp_path, rows)
+    assert "Densities of the same cycle differ" in notes(read_comparison(tmp_path))[-1]
+
+
+def test_another_axis_is_compared_without_the_claim(tmp_path: Path) -> None:
+    options = ("weights", "lr")
+    rows = cell_rows(options, grid=(0.1,))
+    write_comparison(tmp_path, rows, options=options, chosen={"tuned": 0.1}, along="rewind.policy")
+    html = write_report(tmp_path).read_text("utf-8")
+    text = headline(read_comparison(tmp_path))
+    assert "claim" not in html
+    assert text.startswith("Mean test accuracy over the 4 pruned densities: weights ")
+    scores = [
+        np.mean([[accuracy(o, 0.1, m, s) for m in range(1, CYCLES)] for s in SEEDS], axis=1)
+        for o in options
+    ]
+    for option, values in zip(options, scores, strict=True):
+        assert f"{option} {values.mean():.2f} ± {values.std(ddof=1):.2f} %" in text
+    mean, low, high = interval(*scores)
+    assert f"weights − lr in test accuracy is {mean} percentage points" in text
+    assert f"{low} to {high}" in text
+    assert "<h1>digits · lenet_300_100 · rewind.policy compared</h1>" in html
+    assert {f.stem for f in (tmp_path / "figures").iterdir()} == set(FIGURES[:3])
