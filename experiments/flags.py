@@ -2,9 +2,9 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -13,15 +13,6 @@ from silo_jax.checks import require_choice
 
 _OVERRIDE = re.compile(r"--?config\.(?P<field>[^=]*)(?P<value>=.*)?", re.DOTALL)
 
-_PROCESSES = ("coordinator", "num_processes", "process_id")
-_ARGUMENTS = (
-    "--config",
-    "--config.FIELD",
-    "--workdir",
-    "--fork",
-    "--distributed",
-    *(f"--{name}" for name in _PROCESSES),
-)
 _PARSERS: dict[type, tuple[Any, str]] = {
     bool: (flags.BooleanParser(), "true or false"),
     int: (flags.IntegerParser(), "an integer"),
@@ -29,25 +20,50 @@ _PARSERS: dict[type, tuple[Any, str]] = {
 }
 
 
-def parse_flags(argv: list[str]) -> dict[str, Any]:
-    """``--config`` with its overrides, ``--workdir``, and ``--fork``, which may be None.
+class Flag(NamedTuple):
+    """A flag of an entry point, beside ``--config`` and ``--workdir``.
 
-    ``processes`` has the arguments of `silo_jax.distributed.join`, None for a single process.
+    Attributes:
+      define: of absl, such as `flags.DEFINE_string`.
+      default: where it is not given.
+      value: what stands for its value in the usage, such as "DIR"; "" for a switch.
+      help: what it does, for ``--help``.
+      options: further arguments of ``define``, such as ``lower_bound``.
+    """
+
+    define: Callable[..., Any]
+    default: Any
+    value: str
+    help: str
+    options: Mapping[str, Any] = {}
+
+
+def parse_flags(argv: list[str], module: str, extra: Mapping[str, Flag]) -> dict[str, Any]:
+    """``config`` with its overrides, ``workdir``, and the values of the extra flags by name.
+
+    Args:
+      argv: of the process.
+      module: that was started, such as "experiments.run", for its usage.
+      extra: flags of this entry point alone.
     """
     with exit_on_bad_input():
         if "--help" in argv:
-            print(
-                "usage: python -m experiments.run --config=FILE --workdir=DIR "
-                "[--config.FIELD=VALUE …] [--fork=DIR] "
-                "[--distributed | --coordinator=HOST:PORT --num_processes=N --process_id=I]"
-            )
+            print(_usage(module, extra))
             sys.exit(0)
-        _check_names(argv[1:])
+        _check_names(argv[1:], extra)
         overrides = [match for arg in argv if (match := _OVERRIDE.fullmatch(arg))]
-        plain = _parse([arg for arg in argv if not _OVERRIDE.fullmatch(arg)])
+        plain = _parse([arg for arg in argv if not _OVERRIDE.fullmatch(arg)], extra)
         for override in overrides:
             _check_override(plain["config"], override)
-        return _parse(argv)
+        return _parse(argv, extra)
+
+
+def _usage(module: str, extra: Mapping[str, Flag]) -> str:
+    lines = [f"usage: python -m {module} --config=FILE --workdir=DIR [--config.FIELD=VALUE …]"]
+    for name, flag in extra.items():
+        value = f"={flag.value}" if flag.value else ""
+        lines.append(f"  --{name + value:<24} {flag.help}")
+    return "\n".join(lines)
 
 
 @contextmanager
@@ -60,48 +76,26 @@ def exit_on_bad_input() -> Iterator[None]:
         sys.exit(2)
 
 
-def _parse(argv: list[str]) -> dict[str, Any]:
+def _parse(argv: list[str], extra: Mapping[str, Flag]) -> dict[str, Any]:
     values = flags.FlagValues()
     config_flags.DEFINE_config_file(
         "config", help_string="config file", flag_values=values, sys_argv=argv
     )
-    flags.DEFINE_string("workdir", None, "directory of the run", flag_values=values)
-    flags.DEFINE_string("fork", None, "directory of another run", flag_values=values)
-    flags.DEFINE_bool("distributed", False, "one of several processes", flag_values=values)
-    flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0", flag_values=values)
-    flags.DEFINE_integer("num_processes", None, "how many", lower_bound=1, flag_values=values)
-    flags.DEFINE_integer("process_id", None, "from 0", lower_bound=0, flag_values=values)
+    flags.DEFINE_string("workdir", None, "directory of the results", flag_values=values)
+    for name, flag in extra.items():
+        flag.define(name, flag.default, flag.help, flag_values=values, **flag.options)
     surplus = _fill(values, argv)[1:]
     if surplus:
-        require_choice("argument", surplus[0], _ARGUMENTS)
+        require_choice("argument", surplus[0], _arguments(extra))
     for name in ("config", "workdir"):
         if not values[name].value:
             raise ValueError(f"--{name}: missing; allowed: --{name}=PATH")
-    if values["fork"].value == "":
-        raise ValueError("--fork: missing; allowed: --fork=PATH")
-    paths = {name: values[name].value for name in ("workdir", "fork")}
-    processes = _processes({name: values[name].value for name in ("distributed", *_PROCESSES)})
-    if processes is not None and paths["fork"]:
-        raise ValueError(f"--fork: {paths['fork']}; allowed: with a single process only")
-    return {"config": _loaded(values["config"]), **paths, "processes": processes}
+    given = {name: values[name].value for name in ("workdir", *extra)}
+    return {"config": _loaded(values["config"]), **given}
 
 
-def _processes(given: dict[str, Any]) -> dict[str, Any] | None:
-    """How the processes find each other; an empty dict leaves it to the cluster to tell."""
-    is_found = given.pop("distributed")
-    missing = [name for name, value in given.items() if value is None]
-    if len(missing) == len(given):
-        return {} if is_found else None
-    if is_found:
-        raise ValueError(f"--distributed: given; allowed: without --{', --'.join(_PROCESSES)}")
-    if missing:
-        raise ValueError(f"--{missing[0]}: missing; allowed: --{', --'.join(_PROCESSES)} together")
-    if given["process_id"] >= given["num_processes"]:
-        raise ValueError(
-            f"--process_id: {given['process_id']}; allowed: below the {given['num_processes']} of "
-            "--num_processes"
-        )
-    return given
+def _arguments(extra: Mapping[str, Flag]) -> tuple[str, ...]:
+    return ("--config", "--config.FIELD", "--workdir", *(f"--{name}" for name in extra))
 
 
 def _fill(values: flags.FlagValues, argv: list[str]) -> list[str]:
@@ -126,12 +120,12 @@ def _loaded(flag: Any) -> ConfigDict:
     return flag.value
 
 
-def _check_names(arguments: list[str]) -> None:
+def _check_names(arguments: list[str], extra: Mapping[str, Flag]) -> None:
     """Refuses flags that are not known, and those that are given twice."""
     names = [arg.lstrip("-").partition("=")[0] for arg in arguments if arg.startswith("-")]
     for name in names:
         if not name.startswith("config."):
-            require_choice("argument", f"--{name}", _ARGUMENTS)
+            require_choice("argument", f"--{name}", _arguments(extra))
         if names.count(name) > 1:
             raise ValueError(f"--{name}: given twice; allowed: once")
 

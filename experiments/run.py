@@ -13,47 +13,55 @@ Exit status: 0 when the run is complete; 1 when it failed, or a seed diverged; 2
 wrong; 130 or 143 when it was stopped by SIGINT (Ctrl-C) or SIGTERM, with its state saved.
 """
 
-import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+from absl import flags
 from rich.console import Console
 
-from experiments.flags import exit_on_bad_input, parse_flags
+from experiments.flags import Flag, exit_on_bad_input, parse_flags
 from experiments.messages import keep_to_one_line
+from experiments.session import session
+
+_PROCESSES = ("coordinator", "num_processes", "process_id")
+_FLAGS = {
+    "fork": Flag(flags.DEFINE_string, None, "DIR", "run whose finished cycles are taken over"),
+    "distributed": Flag(
+        flags.DEFINE_bool, False, "", "one of several processes, which find each other"
+    ),
+    "coordinator": Flag(flags.DEFINE_string, None, "HOST:PORT", "process 0 of several"),
+    "num_processes": Flag(
+        flags.DEFINE_integer, None, "N", "how many there are", {"lower_bound": 1}
+    ),
+    "process_id": Flag(flags.DEFINE_integer, None, "I", "of this one, from 0", {"lower_bound": 0}),
+}
 
 
 def main(argv: list[str]) -> None:
-    values = parse_flags(argv)
+    values = parse_flags(argv, "experiments.run", _FLAGS)
+    with exit_on_bad_input():
+        processes = _processes(values)
     # Only now, so that wrong flags are answered at once.
     from silo_jax.distributed import is_primary, join
     from silo_jax.reporting import read_run, results_table
-    from silo_jax.training.interrupts import Stopped, StopRequest
+    from silo_jax.training.interrupts import StopRequest
     from silo_jax.training.loop import run_seeds
     from silo_jax.training.run import prepared
 
-    if values["processes"] is not None:
+    if processes is not None:
         with exit_on_bad_input():
-            join(**values["processes"])
+            join(**processes)
     quiet = not is_primary()
     workdir, console = Path(values["workdir"]), Console(quiet=quiet)
-    with ExitStack() as stack:
-        try:
-            with exit_on_bad_input():
-                run = prepared(values["config"], workdir, source=values["fork"])
-                experiment = stack.enter_context(run)
-            stop = stack.enter_context(StopRequest().listening())
-            given_up = run_seeds(experiment, workdir, Console(stderr=True, quiet=quiet), stop)
-            report = _report(workdir) if is_primary() else None
-        except Stopped as stopped:
-            print(f"{stopped}; the same command goes on from here", file=sys.stderr)
-            sys.exit(128 + stopped.signum)
-        except KeyboardInterrupt:
-            print("stopped by SIGINT at once; what was saved before is kept", file=sys.stderr)
-            sys.exit(128 + signal.SIGINT)
-        except OSError as error:
-            sys.exit(f"error: {' '.join(str(error).split())}; what was written before is kept")
+    with session(), ExitStack() as stack:
+        with exit_on_bad_input():
+            run = prepared(values["config"], workdir, source=values["fork"])
+            experiment = stack.enter_context(run)
+        stop = stack.enter_context(StopRequest().listening())
+        given_up = run_seeds(experiment, workdir, Console(stderr=True, quiet=quiet), stop)
+        report = _report(workdir) if is_primary() else None
     if report is not None:
         console.print(results_table(read_run(workdir)))
         console.print(f"report: {report}", highlight=False, soft_wrap=True)
@@ -64,6 +72,30 @@ def main(argv: list[str]) -> None:
             file=sys.stderr,
         )
     sys.exit(1 if given_up else 0)
+
+
+def _processes(values: dict[str, Any]) -> dict[str, Any] | None:
+    """How the processes find each other; an empty dict leaves it to the cluster to tell."""
+    if values["fork"] == "":
+        raise ValueError("--fork: missing; allowed: --fork=PATH")
+    given = {name: values[name] for name in _PROCESSES}
+    missing = [name for name, value in given.items() if value is None]
+    if len(missing) == len(given) and not values["distributed"]:
+        return None
+    if values["fork"]:
+        raise ValueError(f"--fork: {values['fork']}; allowed: with a single process only")
+    if len(missing) == len(given):
+        return {}
+    if values["distributed"]:
+        raise ValueError(f"--distributed: given; allowed: without --{', --'.join(_PROCESSES)}")
+    if missing:
+        raise ValueError(f"--{missing[0]}: missing; allowed: --{', --'.join(_PROCESSES)} together")
+    if given["process_id"] >= given["num_processes"]:
+        raise ValueError(
+            f"--process_id: {given['process_id']}; allowed: below the {given['num_processes']} of "
+            "--num_processes"
+        )
+    return given
 
 
 def _report(workdir: Path) -> Path | None:

@@ -1,9 +1,12 @@
 """Writing to files so that a crash or a full disk costs no more than what is written just now."""
 
+import csv
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -22,6 +25,28 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes a table, as `write_atomically`; what a row lacks is left empty, what else it has out.
+
+    Raises:
+      OSError: one line that names the file.
+    """
+    chosen = [{name: row.get(name) for name in columns} for row in rows]
+    write_atomically(path, csv_text(columns, chosen, header=True))
+
+
+def csv_text(
+    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, header: bool = False
+) -> str:
+    """The lines of a table."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def append_text(path: Path, text: str) -> None:

@@ -64,7 +64,7 @@ def test_cells_are_runs(tmp_path, fields):
     work = work_of(experiment)
     for at_once in (1, 2):
         directory = tmp_path / str(at_once)
-        local(experiment, directory, at_once=at_once).run(work)
+        local(experiment, directory, at_once=at_once).run([work])
         assert scores(experiment, directory, work) == expected
         assert not list(directory.rglob("checkpoints"))
 
@@ -78,7 +78,7 @@ def three_cycles():
 def straight(three_cycles, tmp_path_factory):
     directory = tmp_path_factory.mktemp("straight")
     work = work_of(three_cycles, seeds=(0, 1, 2))
-    local(three_cycles, directory).run(work)
+    local(three_cycles, directory).run([work])
     return scores(three_cycles, directory, work)
 
 
@@ -87,19 +87,19 @@ def test_cells_that_are_stopped_go_on(three_cycles, straight, tmp_path, monkeypa
     monkeypatch.setattr(cell_runner, "_SECONDS_BETWEEN_SAVES", 0.0)
     work = work_of(three_cycles, seeds=(0, 1, 2))
     with pytest.raises(Stopped) as stopped:
-        local(three_cycles, tmp_path, at_once=2, stop=StopAfter(looks)).run(work)
+        local(three_cycles, tmp_path, at_once=2, stop=StopAfter(looks)).run([work])
     assert stopped.value.signum == signal.SIGTERM
     assert not all(is_finished(tmp_path, work, cell, three_cycles) for cell in work.cells)
-    local(three_cycles, tmp_path).run(work)
+    local(three_cycles, tmp_path).run([work])
     assert scores(three_cycles, tmp_path, work) == straight
 
 
 def test_a_line_that_a_kill_has_cut_off_is_computed_again(three_cycles, straight, tmp_path):
     work = work_of(three_cycles, seeds=(0,))
-    local(three_cycles, tmp_path).run(work)
+    local(three_cycles, tmp_path).run([work])
     metrics = cell_files(tmp_path, work, work.cells[0]).directory / "metrics.jsonl"
     metrics.write_text(metrics.read_text()[:-7])
-    local(three_cycles, tmp_path).run(work)
+    local(three_cycles, tmp_path).run([work])
     found = scores(three_cycles, tmp_path, work)
     assert found == {key: row for key, row in straight.items() if key[0] == "seed_0"}
 
@@ -107,8 +107,8 @@ def test_a_line_that_a_kill_has_cut_off_is_computed_again(three_cycles, straight
 def test_shares_make_the_whole(three_cycles, straight, tmp_path):
     work = work_of(three_cycles, seeds=(0, 1, 2))
     with pytest.raises(UnfinishedError, match="1 cells of other shares"):
-        local(three_cycles, tmp_path, share=Share(0, 2)).run(work)
-    local(three_cycles, tmp_path, share=Share(1, 2)).run(work)
+        local(three_cycles, tmp_path, share=Share(0, 2)).run([work])
+    local(three_cycles, tmp_path, share=Share(1, 2)).run([work])
     assert scores(three_cycles, tmp_path, work) == straight
 
 
@@ -116,9 +116,9 @@ def test_a_cell_goes_on_from_the_end_of_another(three_cycles, straight, tmp_path
     peaks = tuple(three_cycles.peaks)
     dense = Work("dense", (Cell("seed_0", 0, peaks, 0, 1),), {}, keep_end=True)
     launcher = local(three_cycles, tmp_path)
-    launcher.run(dense)
+    launcher.run([dense])
     pruned = Work("pruned", (Cell("seed_0", 0, peaks, 1, 3, "dense/seed_0", "dense/seed_0"),), {})
-    launcher.run(pruned)
+    launcher.run([pruned])
     found = scores(three_cycles, tmp_path, dense) | scores(three_cycles, tmp_path, pruned)
     assert found == {key: row for key, row in straight.items() if key[0] == "seed_0"}
 
@@ -126,8 +126,8 @@ def test_a_cell_goes_on_from_the_end_of_another(three_cycles, straight, tmp_path
 def test_a_finished_cell_goes_on_to_a_later_end(three_cycles, straight, tmp_path):
     launcher, work = local(three_cycles, tmp_path), work_of(three_cycles, seeds=(0, 1, 2))
     short = tuple(cell._replace(end_cycle=1) for cell in work.cells)
-    launcher.run(work._replace(cells=short, keep_end=True))
-    launcher.run(work)
+    launcher.run([work._replace(cells=short, keep_end=True)])
+    launcher.run([work])
     assert scores(three_cycles, tmp_path, work) == straight
 
 
@@ -137,7 +137,7 @@ def test_a_cell_that_diverges_harms_no_other(three_cycles, straight, tmp_path, s
     huge = work.cells[1]._replace(name="huge", peaks=(1e30, 0.1, 0.1))
     late = work.cells[2]._replace(name="late", peaks=(*three_cycles.peaks[:2], 1e30))
     work = work._replace(cells=(work.cells[0], huge, late, work.cells[2]))
-    local(three_cycles, tmp_path, strategy=strategy).run(work)
+    local(three_cycles, tmp_path, strategy=strategy).run([work])
     found = scores(three_cycles, tmp_path, work)
     for name in ("seed_0", "seed_2"):
         for cycle in range(3):

@@ -120,7 +120,7 @@ class CellRunner:
         states, points = stack([state for state, _ in ways]), stack([point for _, point in ways])
         group = _Group(work, cells, files, alive=np.arange(size) < len(cells))
         end = cells[0].end_cycle * self._steps_per_cycle
-        step, last_save, started = int(ways[0][0].step), time.monotonic(), time.perf_counter()
+        step, last_save = int(ways[0][0].step), time.monotonic()
         while step < end and group.alive.any():
             if step and step % self._steps_per_cycle == 0:
                 policy = self._policy_after(replica(states, int(group.alive.argmax())))
@@ -135,8 +135,7 @@ class CellRunner:
             is_end = step == end
             if is_end and work.keep_end:
                 self._save(group, states)
-            seconds, started = time.perf_counter() - started, time.perf_counter()
-            self._add_rows(group, states, sums, (cycle, epoch), seconds)
+            self._add_rows(group, states, sums, (cycle, epoch))
             if not is_end and time.monotonic() - last_save > _SECONDS_BETWEEN_SAVES:
                 self._save(group, states)
                 last_save = time.monotonic()
@@ -221,7 +220,7 @@ class CellRunner:
             if lost[i]:
                 cycle = int(steps[i] - 1) // self._steps_per_cycle
                 row = {"cycle": cycle, "step": int(steps[i]), "max_lr": float(peaks[i, cycle])}
-                group.files[i].add(row | {"diverged": True})
+                group.files[i].add(row | {"seconds": group.seconds_each(), "diverged": True})
                 self._progress.diverged(group.work, group.cells[i], cycle)
         group.alive &= ~lost
 
@@ -231,7 +230,6 @@ class CellRunner:
         states: TrainState,
         sums: Sums,
         position: tuple[int, int],
-        seconds: float,
     ) -> None:
         """Evaluates after an epoch that may be scored, and adds a line for each cell."""
         cycle, epoch = position
@@ -239,10 +237,9 @@ class CellRunner:
         ends_cycle = epoch + 1 == self._experiment.epochs_per_cycle
         living = group.living()
         if not living or (select == "last" and not ends_cycle):
-            group.seconds += seconds
             return
         host, sums = jax.device_get((states, sums))
-        started, epochs = time.perf_counter(), self._epochs_of(states)
+        epochs = self._epochs_of(states)
         validation = jax.device_get(epochs.evaluate(states, "val"))
         rows: dict[int, Row] = {i: self._row(replica(host, i), cycle, epoch) for i in living}
         earlier = {i: [r for r in group.files[i].rows() if r["cycle"] == cycle] for i in living}
@@ -255,11 +252,11 @@ class CellRunner:
             test = jax.device_get(epochs.evaluate(states, "test"))
             for i in tested:
                 rows[i] |= means("test", replica(test, i))
-        seconds += group.seconds + time.perf_counter() - started
-        group.seconds = 0.0
+        seconds = group.seconds_each()
+        group.started = time.perf_counter()
         for i, row in rows.items():
-            row["seconds"] = round(seconds / len(living), 4)
-            group.files[i].add(row | {"ends_cycle": ends_cycle})
+            row |= {"seconds": seconds, "ends_cycle": ends_cycle}
+            group.files[i].add(row)
             self._progress.epoch(group.work, group.cells[i], row)
 
     def _row(self, state: Any, cycle: int, epoch: int) -> Row:
@@ -281,7 +278,11 @@ class _Group:
         self, work: Work, cells: Sequence[Cell], files: Sequence[CellFiles], alive: Any
     ) -> None:
         self.work, self.cells, self.files, self.alive = work, cells, files, alive
-        self.seconds = 0.0  # since their last lines
+        self.started = time.perf_counter()  # or when their last lines were written
+
+    def seconds_each(self) -> float:
+        """The time since then, shared among the cells that are alive."""
+        return round((time.perf_counter() - self.started) / len(self.living()), 4)
 
     def living(self) -> list[int]:
         return [int(i) for i in np.flatnonzero(self.alive)]

@@ -6,6 +6,7 @@ others start from its end.
 """
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,6 +75,7 @@ class CellFiles:
         self.directory = directory
         self.checkpoints = directory / "checkpoints"
         self._metrics = directory / "metrics.jsonl"
+        self._dropped = directory / "state_dropped"
 
     def add(self, row: Row) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -101,6 +103,11 @@ class CellFiles:
         if self._metrics.exists():
             write_atomically(self._metrics, "".join(json.dumps(row) + "\n" for row in kept))
 
+    def drop_state(self) -> None:
+        """Removes the state at the end of a finished cell, from which no other will start."""
+        self._dropped.touch()
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
     def latest_step(self) -> int | None:
         """The step of the newest state, None without one."""
         states = self.checkpoints / "states"
@@ -112,7 +119,7 @@ class CellFiles:
         rows = self.rows()
         if not rows or "diverged" in rows[-1]:
             return bool(rows)
-        is_there = not with_state or self.latest_step() == step
+        is_there = not with_state or self._dropped.exists() or self.latest_step() == step
         return rows[-1]["step"] >= step and is_there
 
 
@@ -131,6 +138,36 @@ def read_cell(directory: Path, work: Work, cell: Cell, experiment: Experiment) -
             epochs.setdefault(row["cycle"], []).append(row)
     ended = {cycle: seen for cycle, seen in epochs.items() if seen[-1]["ends_cycle"]}
     return Outcome({cycle: _scored(seen, experiment) for cycle, seen in ended.items()}, diverged)
+
+
+def cycle_rows(outcome: Outcome, steps_per_cycle: int) -> list[Row]:
+    """A row for each finished cycle of a cell, and one for that in which it diverged.
+
+    Columns: ``cycle``, ``cycle_max_lr``, ``steps``, ``seconds``, ``diverged``, and but for a cycle
+    that diverged ``density``, losses and accuracies.
+    """
+    rows: list[Row] = [
+        {
+            **row,
+            "cycle_max_lr": row["max_lr"],
+            "steps": steps_per_cycle,
+            "seconds": round(row["seconds"], 4),
+            "diverged": 0,
+        }
+        for row in outcome.cycles.values()
+    ]
+    if outcome.diverged is not None:
+        lost = outcome.diverged
+        rows.append(
+            {
+                "cycle": lost["cycle"],
+                "cycle_max_lr": lost["max_lr"],
+                "steps": lost["step"] - lost["cycle"] * steps_per_cycle,
+                "seconds": lost["seconds"],
+                "diverged": 1,
+            }
+        )
+    return rows
 
 
 def _scored(epochs: Sequence[Row], experiment: Experiment) -> Row:

@@ -1,6 +1,7 @@
 """Where the cells of a study are run: in this process, or on Ray (`silo_jax.training.on_ray`)."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -10,6 +11,8 @@ from silo_jax.training.experiment import DeviceData, Experiment
 from silo_jax.training.interrupts import StopRequest
 from silo_jax.training.progress import CellsProgress
 from silo_jax.training.replicas import default_strategy
+
+_SECONDS_BETWEEN_POLLS = 1.0
 
 
 class UnfinishedError(Exception):
@@ -22,8 +25,15 @@ class Share(NamedTuple):
     number: int = 0
     of_shares: int = 1
 
-    def pick(self, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
-        return cells[self.number :: self.of_shares]
+    def pick(self, works: Sequence[Work]) -> list[Work]:
+        """The works with the share's cells; those of which it has none are left out."""
+        pairs = [(work, cell) for work in works for cell in work.cells]
+        mine = {(work.name, cell.name) for work, cell in pairs[self.number :: self.of_shares]}
+        picked = [
+            work._replace(cells=tuple(c for c in work.cells if (work.name, c.name) in mine))
+            for work in works
+        ]
+        return [work for work in picked if work.cells]
 
 
 class Launcher(Protocol):
@@ -32,7 +42,7 @@ class Launcher(Protocol):
     experiment: Experiment
     directory: Path
 
-    def run(self, work: Work) -> None:
+    def run(self, works: Sequence[Work]) -> None:
         """Runs the cells that are not finished, and returns when all are."""
 
 
@@ -47,6 +57,7 @@ class Local:
         strategy: str = "",
         at_once: int = 0,
         share: Share | None = None,
+        wait_seconds: float = 0.0,
         stop: StopRequest,
         progress: CellsProgress,
     ) -> None:
@@ -56,16 +67,18 @@ class Local:
         strategy: see `silo_jax.training.replicas.over_replicas`; "" for the device's default.
         at_once: cells that are trained together, at most; 0 for the device's default.
         share: of a job array; by default all cells.
+        wait_seconds: how long it waits for other shares to finish their cells.
         stop: looked at about once a second while training.
         progress: where it is shown.
         """
         self.experiment, self.directory = experiment, directory
         self._strategy = strategy or default_strategy()
         self._at_once = at_once or default_at_once(experiment, self._strategy)
-        self._share, self._stop, self._progress = share or Share(), stop, progress
+        self._share, self._wait_seconds = share or Share(), wait_seconds
+        self._stop, self._progress = stop, progress
         self._runners: dict[str, CellRunner] = {}
 
-    def run(self, work: Work) -> None:
+    def run(self, works: Sequence[Work]) -> None:
         """Runs the share's cells that are not finished.
 
         Raises:
@@ -74,14 +87,16 @@ class Local:
           ValueError: another process runs one of the cells.
           OSError: a file cannot be read or written; one line.
         """
-        left = unfinished(self, work)
-        self._progress.begin(work, finished=len(work.cells) - len(left))
-        mine = set(self._share.pick(work.cells))
-        if mine & set(left):
-            self._runner(work).run(work._replace(cells=tuple(c for c in work.cells if c in mine)))
-        others = unfinished(self, work)
-        if others:
-            raise UnfinishedError(f"{work.name}: {len(others)} cells of other shares are left")
+        self._progress.begin(works, unfinished(self, works))
+        for work in self._share.pick(works):
+            if unfinished(self, [work]):
+                self._runner(work).run(work)
+        deadline = time.monotonic() + self._wait_seconds
+        while others := unfinished(self, works):
+            if time.monotonic() > deadline:
+                raise UnfinishedError(f"{len(others)} cells of other shares are left")
+            self._stop.raise_if_asked()
+            time.sleep(_SECONDS_BETWEEN_POLLS)
 
     def close(self) -> None:
         """Ends the processes that read data, if there are any."""
@@ -116,10 +131,15 @@ def default_at_once(experiment: Experiment, strategy: str) -> int:
     return 8
 
 
-def unfinished(launcher: Launcher, work: Work) -> list[Cell]:
-    """The cells of a work that have not reached their end."""
-    experiment = launcher.experiment
-    return [c for c in work.cells if not is_finished(launcher.directory, work, c, experiment)]
+def unfinished(launcher: Launcher, works: Sequence[Work]) -> list[tuple[Work, Cell]]:
+    """The cells that have not reached their end, each with its work."""
+    experiment, directory = launcher.experiment, launcher.directory
+    return [
+        (work, cell)
+        for work in works
+        for cell in work.cells
+        if not is_finished(directory, work, cell, experiment)
+    ]
 
 
 def outcomes(launcher: Launcher, work: Work) -> Iterator[tuple[Cell, Outcome]]:

@@ -1,5 +1,6 @@
 """What a run shows while it goes on: a live bar on a terminal, a line a cycle elsewhere."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -117,48 +118,52 @@ class CellsProgress:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def begin(self, work: Work, finished: int) -> None:
-        """Starts to show a work, of which so many cells are finished already."""
+    def begin(self, works: Sequence[Work], left: Sequence[tuple[Work, Cell]]) -> None:
+        """Starts to show works, of whose cells some are left to run."""
         self._rows.clear()
-        cycles = sum(cell.end_cycle - cell.first_cycle for cell in work.cells)
-        per_cell = cycles // max(1, len(work.cells))
-        self._bar.update(
-            self._task, description=work.name, total=cycles, completed=finished * per_cell
-        )
+        cells = [cell for work in works for cell in work.cells]
+        total, to_do = _num_cycles(cells), _num_cycles([cell for _, cell in left])
+        names = " … ".join(dict.fromkeys((works[0].name, works[-1].name)))
+        self._bar.update(self._task, description=names, total=total, completed=total - to_do)
 
     def epoch(self, work: Work, cell: Cell, row: dict[str, Any]) -> None:
         """Shows a line of a cell's ``metrics.jsonl``."""
-        is_last = row["cycle"] + 1 == cell.end_cycle and "test_accuracy" in row
         self._show(
+            work,
             cell,
             f"cycle {row['cycle']}/{cell.end_cycle - 1}",
             f"density {100 * row['density']:.2f} %",
             f"max_lr {row['max_lr']:.4g}",
             f"val {row['val_accuracy']:.2f} %",
         )
-        if "test_accuracy" in row:
+        if row["ends_cycle"]:
             self._bar.advance(self._task)
-        if is_last:
-            self._tell(work, cell)
+            if row["cycle"] + 1 == cell.end_cycle:
+                self._tell(work, cell)
 
     def diverged(self, work: Work, cell: Cell, cycle: int) -> None:
         """Notes that a cell was given up."""
-        self._show(cell, f"cycle {cycle}/{cell.end_cycle - 1}", "diverged", "", "")
+        self._show(work, cell, f"cycle {cycle}/{cell.end_cycle - 1}", "diverged", "", "")
         self._bar.advance(self._task, cell.end_cycle - cycle)
         self._tell(work, cell)
 
-    def _show(self, cell: Cell, *texts: str) -> None:
-        self._rows.pop(cell.name, None)
-        self._rows[cell.name] = texts
+    def _show(self, work: Work, cell: Cell, *texts: str) -> None:
+        name = f"{work.name}/{cell.name}"
+        self._rows.pop(name, None)
+        self._rows[name] = texts
 
     def _tell(self, work: Work, cell: Cell) -> None:
         if not self._console.is_terminal:
-            texts = "  ".join(text for text in self._rows[cell.name] if text)
-            line = f"{work.name}/{cell.name}  {texts}"
-            self._console.print(line, highlight=False, soft_wrap=True)
+            name = f"{work.name}/{cell.name}"
+            texts = "  ".join(text for text in self._rows[name] if text)
+            self._console.print(f"{name}  {texts}", highlight=False, soft_wrap=True)
 
     def _shown(self) -> Group:
         table = Table(box=None, show_header=False, pad_edge=False)
         for name, texts in list(self._rows.items())[-_MOST_SHOWN:]:
             table.add_row(name, *texts)
         return Group(table, self._bar)
+
+
+def _num_cycles(cells: Sequence[Cell]) -> int:
+    return sum(cell.end_cycle - cell.first_cycle for cell in cells)

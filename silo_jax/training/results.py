@@ -6,7 +6,6 @@ A run that goes on from a checkpoint drops the rows past it, which it will reach
 
 import csv
 import importlib.metadata
-import io
 import json
 import math
 import os
@@ -25,7 +24,7 @@ from typing import Any, NamedTuple
 import jax
 
 from silo_jax.distributed import is_primary, wait_for_all
-from silo_jax.files import append_text, write_atomically
+from silo_jax.files import append_text, csv_text, write_atomically
 
 Row = dict[str, Any]
 
@@ -103,8 +102,8 @@ class Results:
         append_text(self._metrics, json.dumps(row) + "\n")
 
     def add_cycle(self, row: Row, layers: list[Row]) -> None:
-        append_text(self._layers, _csv_text(LAYER_COLUMNS, layers))
-        append_text(self._cycles, _csv_text(CYCLE_COLUMNS, [row]))
+        append_text(self._layers, csv_text(LAYER_COLUMNS, layers))
+        append_text(self._cycles, csv_text(CYCLE_COLUMNS, [row]))
 
     def add_divergence(self, divergence: Divergence) -> None:
         """Notes it on the disk before the seed goes back or is given up."""
@@ -130,7 +129,7 @@ class Results:
 
     def _write_divergences(self, divergences: list[Divergence]) -> None:
         rows = [divergence._asdict() for divergence in divergences]
-        write_atomically(self._diverged, _csv_text(Divergence._fields, rows, header=True))
+        write_atomically(self._diverged, csv_text(Divergence._fields, rows, header=True))
 
     def epochs_of_cycle(self, seed: int, cycle: int) -> list[Row]:
         """The rows of a cycle so far, also those of earlier sessions.
@@ -214,7 +213,7 @@ def write_schedule(path: Path, steps: list[int], lrs: list[float], keep_below: i
     if keep_below:
         earlier = csv.DictReader(path.read_text().splitlines())
         rows = [row for row in earlier if int(row["step"]) < keep_below] + rows
-    write_atomically(path, _csv_text(SCHEDULE_COLUMNS, rows, header=True))
+    write_atomically(path, csv_text(SCHEDULE_COLUMNS, rows, header=True))
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -226,7 +225,7 @@ def environment() -> dict[str, str]:
     device = jax.devices()[0]
     packages = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
     return {
-        "command": shlex.join(["python", "-m", "experiments.run", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", _module(), *sys.argv[1:]]),
         "commit": _commit(),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in packages},
@@ -234,6 +233,11 @@ def environment() -> dict[str, str]:
         "host cores": str(os.cpu_count()),
         "system": platform.platform(),
     }
+
+
+def _module() -> str:
+    """The module that was started, such as experiments.run."""
+    return getattr(sys.modules["__main__"].__spec__, "name", "experiments.run")
 
 
 def _commit() -> str:
@@ -251,16 +255,7 @@ def _commit() -> str:
 
 def _start_csv(path: Path, columns: tuple[str, ...]) -> None:
     if not path.exists() or not path.read_text(errors="replace").strip():
-        write_atomically(path, _csv_text(columns, [], header=True))
-
-
-def _csv_text(columns: tuple[str, ...], rows: list[Row], header: bool = False) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    if header:
-        writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+        write_atomically(path, csv_text(columns, [], header=True))
 
 
 def _csv_row(columns: tuple[str, ...], line: str) -> Row:

@@ -43,6 +43,18 @@ def run(
     return Path(workdir)
 
 
+def checked_experiment(config: ConfigDict) -> Experiment:
+    """Checks a config, and reads its data.
+
+    Raises:
+      ValueError: a field of the config is not as it has to be; one line.
+    """
+    check_config(config)
+    streamed = config.data.image_size > 0
+    check_data_name(config.data.name, config.data.data_dir or None, streamed=streamed)
+    return load_experiment(config)
+
+
 @contextmanager
 def prepared(
     config: ConfigDict, workdir: str | Path, source: str | Path | None = None
@@ -60,9 +72,7 @@ def prepared(
     """
     check_config(config)
     check_workdir(Path(workdir), config)
-    streamed = config.data.image_size > 0
-    check_data_name(config.data.name, config.data.data_dir or None, streamed=streamed)
-    experiment = load_experiment(config)
+    experiment = checked_experiment(config)
     forked = Path(source) if source else None
     cycles = check_fork(forked, Path(workdir), experiment)
     with ExitStack() as holding:

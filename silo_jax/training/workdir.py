@@ -29,14 +29,19 @@ _MAY_CHANGE = (
 )
 
 
+class InUseError(ValueError):
+    """Another process holds the directory."""
+
+
 def check_workdir(workdir: Path, config: ConfigDict) -> None:
     """Refuses a directory that cannot be used, or that holds a run of another config.
 
     Raises:
       ValueError: one line; nothing has been written then.
     """
-    if not _is_usable(workdir):
-        raise ValueError(f"workdir: {workdir}; allowed: a directory that can be read and written")
+    require_usable(workdir)
+    if (workdir / "study.json").exists():
+        raise ValueError(f"workdir: {workdir} holds a study; allowed: a run, or a new directory")
     if has_started(workdir):
         changed = differences(earlier_config(workdir), config)
         if changed:
@@ -59,13 +64,13 @@ def hold_workdir(workdir: Path, config: ConfigDict) -> Iterator[None]:
     if not is_primary():
         yield
         return
-    with _refusing_unwritable(workdir):
+    with refusing_unwritable(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
     with lock(workdir):
         check_workdir(workdir, config)  # what another process has done meanwhile
         for left_by_a_kill in (*workdir.glob(".*.tmp"), *workdir.glob("figures/.*.tmp")):
             left_by_a_kill.unlink(missing_ok=True)
-        with _refusing_unwritable(workdir):
+        with refusing_unwritable(workdir):
             write_json(workdir / "config.json", config.to_dict())
         yield
 
@@ -77,20 +82,21 @@ def lock(workdir: Path) -> Iterator[None]:
     The lock is the kernel's: it goes when the process does, however that ends.
 
     Raises:
-      ValueError: another process holds the directory, or it cannot be written; one line.
+      InUseError: another process holds the directory; one line.
+      ValueError: it cannot be written; one line.
     """
-    with _refusing_unwritable(workdir):
+    with refusing_unwritable(workdir):
         file = (workdir / ".lock").open("a+")
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.seek(0)
-            raise ValueError(
+            raise InUseError(
                 f"workdir: {workdir} is in use by process {file.read().strip()}; "
                 "allowed: one process at a time"
             ) from None
-        with _refusing_unwritable(workdir):
+        with refusing_unwritable(workdir):
             os.truncate(file.fileno(), 0)
             os.write(file.fileno(), f"{os.getpid()}\n".encode())
         yield
@@ -107,11 +113,18 @@ def checkpoints_of(workdir: Path, experiment: Experiment, seed: int) -> Checkpoi
 
 
 @contextmanager
-def _refusing_unwritable(workdir: Path) -> Iterator[None]:
+def refusing_unwritable(workdir: Path) -> Iterator[None]:
+    """Turns errors of writing into one line, a ValueError."""
     try:
         yield
     except OSError as error:
         raise ValueError(f"workdir: {workdir} cannot be written: {error.strerror}") from None
+
+
+def require_usable(workdir: Path) -> None:
+    """Raises ValueError unless the directory, or one above it, can be read and written."""
+    if not _is_usable(workdir):
+        raise ValueError(f"workdir: {workdir}; allowed: a directory that can be read and written")
 
 
 def _is_usable(workdir: Path) -> bool:
@@ -154,11 +167,18 @@ def earlier_config(workdir: Path) -> dict[str, Any]:
 
 
 def differences(
-    earlier: dict[str, Any], config: ConfigDict, only: tuple[str, ...] = ("",)
+    earlier: dict[str, Any],
+    config: ConfigDict,
+    only: tuple[str, ...] = ("",),
+    may_change: tuple[str, ...] = (),
 ) -> list[str]:
-    """The fields that differ, among those whose names start with one of ``only``."""
+    """The fields that differ, among those whose names start with one of ``only``.
+
+    Left out are those that may change between the sessions of any run, and ``may_change``.
+    """
     now = flatten(ConfigDict(json.loads(json.dumps(config.to_dict()))))
-    names = [name for name in sorted({*earlier, *now} - set(_MAY_CHANGE)) if name.startswith(only)]
+    compared = {*earlier, *now} - {*_MAY_CHANGE, *may_change}
+    names = [name for name in sorted(compared) if name.startswith(only)]
     return [
         f"{name} was {earlier.get(name)!r}, is {now.get(name)!r}"
         for name in names

@@ -1,0 +1,183 @@
+"""What a comparison is made of: learning-rate schedules, or the values of a field.
+
+Every schedule is run with every max_lr of one grid, the same for all, and with every seed.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from silo_jax.checks import require_choice
+from silo_jax.training.config import flatten, rewind_policies
+from silo_jax.training.experiment import CHANGEABLE, Experiment
+
+# How max_lr moves over the cycles, and the shape of the learning rate within a cycle.
+SCHEDULES = {
+    "silo": ("silo", "warmup_step_decay"),
+    "warmup": ("constant", "warmup_step_decay"),
+    "gradient_matched": ("gradient_matched", "warmup_step_decay"),
+    "constant": ("constant", "constant"),
+    "linear": ("constant", "linear_decay"),
+    "cosine": ("constant", "cosine_decay"),
+    "cyclical": ("constant", "triangular"),
+    "one_cycle": ("constant", "one_cycle"),
+}
+
+# What the cells of a comparison have in common.
+_FIXED = {"pruning.num_cycles"}
+
+
+class Candidate(NamedTuple):
+    """An option at one max_lr.
+
+    Attributes:
+      option: its name.
+      max_lr: of the dense network.
+      fields: of the config, by dotted name, that make it.
+      program: those of them on which the compiled program depends; the peaks are data.
+    """
+
+    option: str
+    max_lr: float
+    fields: Mapping[str, Any]
+    program: Mapping[str, Any]
+
+
+class Comparison(NamedTuple):
+    """What is compared.
+
+    Attributes:
+      along: "schedule", or the dotted name of a field.
+      options: names of schedules, or values of the field as text.
+      reference: the option that the others are compared with.
+      max_lrs: grid of the dense network's max_lr; () where a field is compared.
+      candidates: every option at every max_lr.
+      hindsight: whether each candidate is run through all cycles; else only the one that does best
+        with the dense network.
+    """
+
+    along: str
+    options: tuple[str, ...]
+    reference: str
+    max_lrs: tuple[float, ...]
+    candidates: tuple[Candidate, ...]
+    hindsight: bool
+
+    def described(self) -> dict[str, Any]:
+        """What study.json says of it."""
+        told = {name: value for name, value in self._asdict().items() if name != "candidates"}
+        return {"kind": "comparison"} | told
+
+
+def compare_schedules(
+    experiment: Experiment,
+    *,
+    schedules: Sequence[str] = (),
+    max_lrs: Sequence[float] = (),
+    hindsight: bool = True,
+) -> Comparison:
+    """The schedules beside each other, each at every max_lr of the grid.
+
+    With a max_lr v of the grid, a fixed schedule has max_lr v in every cycle, "gradient_matched"
+    starts from v, and SILO rises from v to v · upper / lower, with the config's bounds.
+
+    Args:
+      experiment: with the protocol; of its schedule, SILO's bounds, steepness and delay, and the
+        warm-up and drops of the shape "warmup_step_decay".
+      schedules: keys of ``SCHEDULES``; by default all that the way of rewinding admits.
+      max_lrs: by default `default_grid` of SILO's bounds.
+      hindsight: see `Comparison`.
+
+    Raises:
+      ValueError: an unknown schedule, a max_lr that is not above 0, or too few of either.
+    """
+    schedule = experiment.config.schedule
+    if not schedule.lower > 0:
+        raise ValueError(f"schedule.lower: {schedule.lower}; allowed: above 0 for a comparison")
+    names = tuple(dict.fromkeys(schedules or _default_schedules(experiment)))
+    for name in names:
+        require_choice("schedules", name, SCHEDULES)
+    if "silo" not in names or len(names) < 2:
+        raise ValueError(f"schedules: {','.join(names)}; allowed: silo and at least one other")
+    grid = tuple(
+        sorted({float(v) for v in max_lrs or default_grid(schedule.lower, schedule.upper)})
+    )
+    if not all(0 < value < math.inf for value in grid):
+        raise ValueError(f"max_lrs: {grid}; allowed: finite numbers above 0")
+    rise = schedule.upper / schedule.lower
+    candidates = tuple(
+        _schedule(name, value, value * rise if name == "silo" else value)
+        for name in names
+        for value in grid
+    )
+    return Comparison("schedule", names, "silo", grid, candidates, hindsight)
+
+
+def compare_values(experiment: Experiment, field: str, texts: Sequence[str]) -> Comparison:
+    """The config as it is, but for one field.
+
+    Args:
+      experiment: with the protocol.
+      field: its dotted name, such as "rewind.policy"; of a number, a string or a flag.
+      texts: its values as on the command line; the config's own is added if it is missing, as the
+        reference.
+
+    Raises:
+      ValueError: a field that cannot be compared, or a value that it cannot have.
+    """
+    fields = flatten(experiment.config)
+    fields = {name: value for name, value in fields.items() if not isinstance(value, tuple)}
+    allowed = {name for name in fields if name.startswith(CHANGEABLE)} - _FIXED
+    require_choice("along", field, {"schedule", *allowed})
+    own = fields[field]
+    values = list(dict.fromkeys([own, *(_parsed(field, text, type(own)) for text in texts)]))
+    if len(values) < 2:
+        raise ValueError(f"values: {values}; allowed: one at least that is not the config's own")
+    options = tuple(str(value) for value in values)
+    max_lr, candidates = experiment.config.schedule.lower, []
+    for option, value in zip(options, values, strict=True):
+        changes = _changes(field, value)
+        candidates.append(Candidate(option, max_lr, changes, changes))
+    return Comparison(field, options, options[0], (), tuple(candidates), hindsight=False)
+
+
+def default_grid(lower: float, upper: float) -> tuple[float, ...]:
+    """Powers of two times the lower bound, from half of it to twice the upper bound at least.
+
+    Example:
+      >>> default_grid(0.03, 0.1)
+      (0.015, 0.03, 0.06, 0.12, 0.24)
+    """
+    doublings = math.ceil(math.log2(max(upper / lower, 1.0)) - 1e-9) + 1
+    return tuple(lower * 2.0**power for power in range(-1, doublings + 1))
+
+
+def _parsed(field: str, text: str, kind: type) -> Any:
+    try:
+        return {"True": True, "False": False}[text.capitalize()] if kind is bool else kind(text)
+    except (KeyError, ValueError):
+        raise ValueError(f"{field}: {text!r}; allowed: of type {kind.__name__}") from None
+
+
+def _schedule(name: str, lower: float, upper: float) -> Candidate:
+    policy, shape = SCHEDULES[name]
+    program = {
+        "schedule.name": "constant" if policy == "silo" else policy,
+        "schedule.shape": shape,
+        "schedule.peaks": (),
+    }
+    bounds = {"schedule.name": policy, "schedule.lower": lower, "schedule.upper": upper}
+    return Candidate(name, lower, program | bounds, program)
+
+
+def _default_schedules(experiment: Experiment) -> list[str]:
+    cannot_match = "finetune" in rewind_policies(experiment.config)
+    return [name for name in SCHEDULES if not (cannot_match and name == "gradient_matched")]
+
+
+def _changes(field: str, value: Any) -> dict[str, Any]:
+    """The fields to change; the rewind point goes where weights are not rewound."""
+    changes = {field: value}
+    if field == "rewind.policy" and "weights" not in value:
+        changes |= {"rewind.epoch": 0.0, "rewind.step": 0}
+    return changes

@@ -1,0 +1,153 @@
+"""Options of an experiment under one protocol, seed by seed, and what they reach.
+
+What stands for a schedule is chosen on validation accuracy alone: by that of the dense network, as
+someone would who tunes once and then prunes ("tuned"); and, in hindsight, by that over all cycles,
+which no one can know beforehand, but which makes the strongest rival of a fixed max_lr.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from silo_jax.files import write_csv
+from silo_jax.studies.candidates import Candidate, Comparison
+from silo_jax.training.cells import Cell, Outcome, Row, Work, cycle_rows, read_cell
+from silo_jax.training.experiment import Experiment
+from silo_jax.training.launch import Launcher
+
+CELL_COLUMNS = (
+    *("option", "max_lr", "seed", "cycle", "density", "cycle_max_lr", "train_loss", "val_loss"),
+    *("val_accuracy", "test_accuracy", "steps", "seconds", "diverged"),
+)
+CHOSEN_COLUMNS = ("way", "option", "max_lr", "val_accuracy", "at_edge")
+
+
+class Choice(NamedTuple):
+    """The max_lr that stands for an option, by its mean validation accuracy in per cent."""
+
+    option: str
+    max_lr: float
+    val_accuracy: float
+
+
+def check_comparison(experiment: Experiment, comparison: Comparison) -> None:
+    """Refuses candidates whose config is not allowed, before anything is trained."""
+    for candidate in comparison.candidates:
+        experiment.with_fields(candidate.fields)
+
+
+def run_comparison(launcher: Launcher, comparison: Comparison) -> None:
+    """Runs all cells that are not finished, and writes cells.csv and chosen.csv.
+
+    Args:
+      launcher: with the experiment and the directory.
+      comparison: from `compare_schedules` or `compare_values`.
+
+    Raises:
+      UnfinishedError: other shares have not run their cells yet.
+      Stopped: it was asked to stop; what was computed is kept.
+      OSError: a file cannot be read or written; one line.
+    """
+    experiment, candidates = launcher.experiment, comparison.candidates
+    if comparison.max_lrs and not comparison.hindsight:
+        launcher.run(_works(experiment, candidates, end_cycle=1, keep_end=True))
+        found = _found(launcher, comparison)
+        tuned = [_best(found, option, cycles=1) for option in comparison.options]
+        chosen = [(choice.option, choice.max_lr) for choice in tuned if choice is not None]
+        candidates = tuple(c for c in candidates if (c.option, c.max_lr) in chosen)
+    launcher.run(_works(experiment, candidates, end_cycle=experiment.num_cycles))
+    _write(launcher, comparison)
+
+
+Found = Mapping[tuple[str, float], Mapping[int, Outcome]]  # by option and max_lr, then by seed
+
+
+def _works(
+    experiment: Experiment,
+    candidates: Sequence[Candidate],
+    *,
+    end_cycle: int,
+    keep_end: bool = False,
+) -> list[Work]:
+    """A work for each option, as all its cells have one program."""
+    works: dict[str, Work] = {}
+    for candidate in candidates:
+        work = works.get(candidate.option)
+        cells = () if work is None else work.cells
+        cells += _cells(experiment, candidate, end_cycle)
+        works[candidate.option] = Work(candidate.option, cells, candidate.program, keep_end)
+    return list(works.values())
+
+
+def _cells(experiment: Experiment, candidate: Candidate, end_cycle: int) -> tuple[Cell, ...]:
+    """The cells of a candidate, one a seed."""
+    peaks = tuple(experiment.with_fields(candidate.fields).peaks)
+    return tuple(
+        Cell(f"max_lr_{candidate.max_lr:.6g}/seed_{seed}", seed, peaks, 0, end_cycle)
+        for seed in experiment.config.seeds
+    )
+
+
+def _found(launcher: Launcher, comparison: Comparison) -> Found:
+    """What every cell has reached, those included that are not to be run any further."""
+    experiment, found = launcher.experiment, {}
+    for candidate in comparison.candidates:
+        (work,) = _works(experiment, [candidate], end_cycle=experiment.num_cycles)
+        reached = {
+            cell.seed: read_cell(launcher.directory, work, cell, experiment) for cell in work.cells
+        }
+        found[candidate.option, candidate.max_lr] = reached
+    return found
+
+
+def _best(found: Found, option: str, *, cycles: int) -> Choice | None:
+    """The max_lr of highest mean validation accuracy, over all seeds and the first so many cycles.
+
+    Of equally good ones that of the lower loss; None if none was trained so far with every seed.
+    """
+    scores = []
+    for (name, max_lr), by_seed in found.items():
+        rows = [row for one in by_seed.values() for m, row in one.cycles.items() if m < cycles]
+        if name == option and len(rows) == cycles * len(by_seed):
+            accuracy, loss = (
+                float(np.mean([row[f"val_{quantity}"] for row in rows]))
+                for quantity in ("accuracy", "loss")
+            )
+            scores.append((accuracy, -loss, -max_lr))
+    if not scores:
+        return None
+    accuracy, _, minus_max_lr = max(scores)
+    return Choice(option, -minus_max_lr, accuracy)
+
+
+def _choices(comparison: Comparison, found: Found, num_cycles: int) -> list[Row]:
+    ways = {"tuned": 1} | ({"hindsight": num_cycles} if comparison.hindsight else {})
+    grid, rows = comparison.max_lrs, []
+    for way, cycles in ways.items():
+        for option in comparison.options:
+            choice = _best(found, option, cycles=cycles)
+            row: Row = {"way": way, "option": option}
+            if choice is not None:
+                at_edge = len(grid) > 1 and choice.max_lr in (grid[0], grid[-1])
+                row |= {
+                    "max_lr": choice.max_lr,
+                    "val_accuracy": choice.val_accuracy,
+                    "at_edge": int(at_edge),
+                }
+            rows.append(row)
+    return rows
+
+
+def _write(launcher: Launcher, comparison: Comparison) -> None:
+    found = _found(launcher, comparison)
+    steps = launcher.experiment.lengths.steps_per_cycle
+    rows = [
+        {"option": option, "max_lr": max_lr, "seed": seed} | row
+        for (option, max_lr), by_seed in found.items()
+        for seed, outcome in by_seed.items()
+        for row in cycle_rows(outcome, steps)
+    ]
+    choices = _choices(comparison, found, launcher.experiment.num_cycles)
+    write_csv(launcher.directory / "cells.csv", CELL_COLUMNS, rows)
+    write_csv(launcher.directory / "chosen.csv", CHOSEN_COLUMNS, choices)

@@ -1,0 +1,237 @@
+"""The Oracle: max_lr by grid search, a cycle at a time.
+
+At each cycle every max_lr is tried from the same masks and the same rewind point, with every seed.
+That of the highest mean validation accuracy wins, and the next cycle starts from its networks.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from silo_jax.studies.interval import Interval, oracle_interval
+from silo_jax.training.cells import Cell, Outcome, Work, cell_files, read_cell
+from silo_jax.training.config import rewind_policies
+from silo_jax.training.experiment import Experiment
+from silo_jax.training.launch import Launcher
+
+
+class Grid(NamedTuple):
+    """The values of max_lr that are tried in each cycle.
+
+    Attributes:
+      max_lrs: ascending, above 0; the first ones.
+      scale: "log" or "linear", on which values are added between two others.
+      refinements: how often two values are added beside the best one: half-way to its neighbours,
+        or as far beyond it as its neighbour is where it is the largest or smallest so far.
+    """
+
+    max_lrs: tuple[float, ...]
+    scale: str = "log"
+    refinements: int = 1
+
+    def beside(self, tried: Sequence[float], best: float) -> tuple[float, ...]:
+        """The values to add around the best of those tried so far."""
+        if len(tried) < 2:
+            return ()
+        to, back = (math.log, math.exp) if self.scale == "log" else (float, float)
+        points, at = [to(value) for value in sorted(tried)], sorted(tried).index(best)
+        steps = [points[at] - points[at - 1]] if at else []
+        steps += [points[at + 1] - points[at]] if at + 1 < len(points) else []
+        down = points[at] - (steps[0] / 2 if at else steps[-1])
+        up = points[at] + (steps[-1] / 2 if at + 1 < len(points) else steps[0])
+        return tuple(value for value in (back(down), back(up)) if value > 0)
+
+
+def make_grid(
+    lower: float, upper: float, num_values: int = 7, scale: str = "log", refinements: int = 1
+) -> Grid:
+    """Equally spaced values from half the smaller bound to twice the larger one.
+
+    Args:
+      lower: SILO's max_lr of the dense network, above 0.
+      upper: that at full sparsity, above 0.
+      num_values: at least 2.
+      scale: "log" or "linear".
+      refinements: see `Grid`.
+
+    Example:
+      >>> [round(value, 4) for value in make_grid(0.1, 0.2, num_values=4).max_lrs]
+      [0.05, 0.1, 0.2, 0.4]
+    """
+    ends = min(lower, upper) / 2, max(lower, upper) * 2
+    space = np.geomspace if scale == "log" else np.linspace
+    return Grid(tuple(float(value) for value in space(*ends, num_values)), scale, refinements)
+
+
+class Tried(NamedTuple):
+    """One max_lr in one cycle: by seed, the row of the cycle and what else the cell has told."""
+
+    max_lr: float
+    outcomes: Mapping[int, Outcome]
+    cycle: int
+
+    def values(self, name: str) -> list[float]:
+        """A quantity of the cycle, by seed; NaN where it diverged."""
+        rows = [one.cycles.get(self.cycle, {}) for one in self.outcomes.values()]
+        return [float(row.get(name, math.nan)) for row in rows]
+
+    def mean(self, name: str) -> float:
+        """Its mean over the seeds; NaN where one has diverged."""
+        return float(np.mean(self.values(name)))
+
+
+class Choice(NamedTuple):
+    """What the Oracle has found in one cycle.
+
+    Attributes:
+      cycle: from 0.
+      tried: every max_lr, ascending.
+      best: that of the highest mean validation accuracy; of equally good ones that of the lowest
+        validation loss, then the smallest. None if every one has diverged with some seed.
+    """
+
+    cycle: int
+    tried: tuple[Tried, ...]
+
+    @property
+    def best(self) -> Tried | None:
+        sound = [one for one in self.tried if math.isfinite(one.mean("val_accuracy"))]
+        if not sound:
+            return None
+        return min(sound, key=lambda t: (-t.mean("val_accuracy"), t.mean("val_loss"), t.max_lr))
+
+    @property
+    def tied(self) -> list[float]:
+        """The other values of the same mean validation accuracy."""
+        best = self.best
+        if best is None:
+            return []
+        top = best.mean("val_accuracy")
+        return [t.max_lr for t in self.tried if t is not best and t.mean("val_accuracy") == top]
+
+    @property
+    def standard_error(self) -> float:
+        """Of the best one's mean validation accuracy over the seeds; NaN for a single seed."""
+        values = self.best.values("val_accuracy") if self.best is not None else []
+        if len(values) < 2:
+            return math.nan
+        return float(np.std(values, ddof=1) / math.sqrt(len(values)))
+
+    def interval(self, tolerance: float) -> Interval | None:
+        """The Oracle interval, by the means over the seeds; None where there is none."""
+        if self.best is None:
+            return None
+        max_lrs = [one.max_lr for one in self.tried]
+        accuracies = [one.mean("val_accuracy") for one in self.tried]
+        return oracle_interval(max_lrs, accuracies, self.best.max_lr, tolerance)
+
+
+def check_oracle(experiment: Experiment, grid: Grid) -> None:
+    """Refuses a search in which max_lr has no effect, and values that cannot be tried.
+
+    Raises:
+      ValueError: one line.
+    """
+    if "finetune" in rewind_policies(experiment.config):
+        raise ValueError(
+            f"rewind.policy: {experiment.config.rewind.policy!r}; allowed: others than 'finetune', "
+            "which goes on at the last learning rate whatever max_lr is"
+        )
+    if len(grid.max_lrs) < 2 or not all(0 < value < math.inf for value in grid.max_lrs):
+        raise ValueError(f"max_lrs: {grid.max_lrs}; allowed: two numbers or more, above 0")
+    if not np.all(np.diff(grid.max_lrs) > 0):
+        raise ValueError(f"max_lrs: {grid.max_lrs}; allowed: ascending numbers")
+
+
+def search(launcher: Launcher, grid: Grid) -> Iterator[Choice]:
+    """Yields what is best in each cycle, and goes on from there.
+
+    It ends before its time at a cycle in which every max_lr has diverged.
+
+    Args:
+      launcher: with the experiment and the directory.
+      grid: the values to try.
+
+    Raises:
+      UnfinishedError: other shares have not run their cells yet.
+      Stopped: it was asked to stop; what was computed is kept.
+      OSError: a file cannot be read or written; one line.
+    """
+    path: tuple[float, ...] = ()
+    origin: dict[int, str] = {}
+    after: dict[int, str] = {}
+    while len(path) < launcher.experiment.num_cycles:
+        choice, works = _search_cycle(launcher, grid, path, after, origin)
+        yield choice
+        if choice.best is None:
+            return
+        path += (choice.best.max_lr,)
+        after = _drop_others(launcher, works, choice.best.max_lr)
+        origin = origin or after
+
+
+def _search_cycle(
+    launcher: Launcher,
+    grid: Grid,
+    path: tuple[float, ...],
+    after: Mapping[int, str],
+    origin: Mapping[int, str],
+) -> tuple[Choice, list[Work]]:
+    """Tries the grid in the cycle that follows the path, then what lies beside the best."""
+    cycle, works = len(path), []
+    choice, to_try = Choice(cycle, ()), grid.max_lrs
+    for stage in range(grid.refinements + 1):
+        cells = tuple(
+            _cell(launcher.experiment, path, value, seed, after.get(seed, ""), origin.get(seed, ""))
+            for value in to_try
+            for seed in launcher.experiment.config.seeds
+        )
+        work = Work(f"cycle_{cycle:02d}/stage_{stage}", cells, _PROGRAM, keep_end=True)
+        launcher.run([work])
+        works.append(work)
+        found = (*choice.tried, *_read(launcher, work, cycle))
+        choice = Choice(cycle, tuple(sorted(found, key=lambda one: one.max_lr)))
+        if choice.best is None:
+            break
+        to_try = grid.beside([one.max_lr for one in choice.tried], choice.best.max_lr)
+    return choice, works
+
+
+# The peaks are data; this is what the schedule's program depends on.
+_PROGRAM = {"schedule.name": "constant", "schedule.peaks": ()}
+
+
+def _cell(
+    experiment: Experiment,
+    path: tuple[float, ...],
+    max_lr: float,
+    seed: int,
+    after: str,
+    origin: str,
+) -> Cell:
+    cycle = len(path)
+    peaks = (*path, *(max_lr for _ in range(experiment.num_cycles - cycle)))
+    name = f"max_lr_{max_lr:.6g}/seed_{seed}"
+    return Cell(name, seed, peaks, cycle, cycle + 1, after, origin)
+
+
+def _read(launcher: Launcher, work: Work, cycle: int) -> list[Tried]:
+    by_max_lr: dict[float, dict[int, Outcome]] = {}
+    for cell in work.cells:
+        outcome = read_cell(launcher.directory, work, cell, launcher.experiment)
+        by_max_lr.setdefault(cell.peaks[cycle], {})[cell.seed] = outcome
+    return [Tried(max_lr, found, cycle) for max_lr, found in by_max_lr.items()]
+
+
+def _drop_others(launcher: Launcher, works: Sequence[Work], best: float) -> dict[int, str]:
+    """Keeps the states of the best max_lr alone, and tells by seed in which directory they are."""
+    kept = {}
+    for work in works:
+        for cell in work.cells:
+            if cell.peaks[cell.first_cycle] == best:
+                kept[cell.seed] = f"{work.name}/{cell.name}"
+            else:
+                cell_files(launcher.directory, work, cell).drop_state()
+    return kept
