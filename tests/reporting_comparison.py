@@ -65,7 +65,7 @@ def diverge(rows: list[Row], option: str, max_lr: float, seed: int, cycle: int) 
         if is_other or row["cycle"] < cycle:
             kept.append(row)
         elif row["cycle"] == cycle:
-            lost = dict.fromkeys(("train_loss", "val_accuracy", "test_accuracy"), "")
+            lost = dict.fromkeys(("density", "train_loss", "val_accuracy", "test_accuracy"), "")
             kept.append(row | lost | {"diverged": 1})
     return kept
 

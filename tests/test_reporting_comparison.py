@@ -178,12 +178,33 @@ def test_choices_at_the_edge_and_unfinished_cells_are_told(tmp_path: Path) -> No
     ]
     write_comparison(tmp_path, unfinished)
     told = notes(read_comparison(tmp_path))
-    assert told[0].startswith("Unfinished comparison: 3 networks of 27 ")
+    assert told[0].startswith("Unfinished comparison: 3 of 27 networks ")
     assert told[1] == (
         "At the edge of the grid, so that a better one may lie beyond: max_lr chosen in hindsight, "
         "over all cycles, of silo (0.2), cosine (0.2), constant (0.2)."
     )
     assert len(told) == 2
+
+
+def test_without_hindsight_only_the_tuned_networks_are_pruned(tmp_path: Path) -> None:
+    rows = [row for row in cell_rows() if row["max_lr"] == 0.1 or row["cycle"] == 0]
+    write_comparison(tmp_path, rows, chosen={"tuned": 0.1})
+    comparison = read_comparison(tmp_path)
+    assert notes(comparison) == []
+    assert "hindsight" not in headline(comparison)
+    assert "hindsight" not in write_report(tmp_path).read_text("utf-8")
+
+
+def test_cycle_that_no_network_survived_is_left_out(tmp_path: Path) -> None:
+    rows = cell_rows()
+    for row in cell_rows(cycles=1):
+        rows = diverge(rows, row["option"], row["max_lr"], row["seed"], cycle=3)
+    write_comparison(tmp_path, rows)
+    comparison = read_comparison(tmp_path)
+    assert len(accuracy_table(comparison, "tuned").rows) == 3
+    assert "over the 2 pruned densities" in headline(comparison)
+    assert notes(comparison)[0].count("in cycle 3") == 2 * 9
+    write_report(tmp_path)
 
 
 def test_densities_that_differ_between_options_are_told(tmp_path: Path) -> None:

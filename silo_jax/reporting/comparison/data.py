@@ -120,7 +120,8 @@ def grid_rows(comparison: Comparison) -> list[Row]:
         of_option = comparison.cells["option"] == option
         for max_lr in np.unique(comparison.cells["max_lr"][of_option]):
             table = seeds_by_cycle(comparison, comparison.cell_rows(option, max_lr), "val_accuracy")
-            dense, every = over_present(table[0]), over_present(table.mean(axis=0))
+            every = over_present(table.mean(axis=0))
+            dense = over_present(table[0])
             row = {"option": option, "max_lr": max_lr}
             row |= {"dense_val_mean": dense.mean, "dense_val_std": dense.std}
             row |= {"dense_seeds": dense.seeds, "all_val_mean": every.mean}

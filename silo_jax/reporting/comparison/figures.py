@@ -123,12 +123,13 @@ def accuracy_by_max_lr(comparison: Comparison) -> Figure:
     """Draws validation accuracy against max_lr: of the dense network, and over all cycles."""
     figure = Figure(figsize=(8, 9.5))
     panels = figure.subplots(2, 1, sharex=True)
-    styles, rows = option_styles(comparison), grid_rows(comparison)
-    drawn = (
-        ("dense_val_mean", "tuned", "dense network"),
-        ("all_val_mean", "hindsight", "mean over all cycles"),
-    )
-    for axes, (name, way, title) in zip(panels, drawn, strict=True):
+    styles = option_styles(comparison)
+    drawn = (("dense", "tuned", "dense network"), ("all", "hindsight", "mean over all cycles"))
+    for axes, (part, way, title) in zip(panels, drawn, strict=True):
+        name = f"{part}_val_mean"
+        rows = [
+            row for row in grid_rows(comparison) if row[f"{part}_seeds"] == len(comparison.seeds)
+        ]
         for option in comparison.options:
             line = styles[option]
             own = [row for row in rows if row["option"] == option]
@@ -141,7 +142,7 @@ def accuracy_by_max_lr(comparison: Comparison) -> Figure:
         axes.set_title(title, loc="left", fontsize=12)
         axes.set_ylabel("validation accuracy, %")
         axes.set_ylim(bottom=style.focus([row[name] for row in rows]))
-    style.max_lr_axis(panels[1], "x", np.array([row["max_lr"] for row in rows]))
+    style.max_lr_axis(panels[1], "x", np.array(comparison.max_lrs))
     panels[1].set_xlabel("max_lr of the dense network (log scale)")
     _legend(figure, panels[0])
     return figure

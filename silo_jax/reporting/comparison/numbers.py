@@ -74,11 +74,12 @@ def scores(comparison: Comparison, way: str) -> Scores:
 def seeds_by_cycle(
     comparison: Comparison, rows: NDArray[np.bool_], name: str
 ) -> NDArray[np.float64]:
-    """Arranges a column's marked rows, shape (cycles, seeds), NaN where there is none."""
+    """Arranges a column of finished rows, shape (cycles, seeds), NaN where there is none."""
     cells = comparison.cells
-    table = np.full((cells["cycle"].max() + 1, len(comparison.seeds)), np.nan)
-    seed = [comparison.seeds.index(one) for one in cells["seed"][rows]]
-    table[cells["cycle"][rows], seed] = cells[name][rows]
+    finished = rows & (cells["diverged"] == 0)
+    table = np.full((comparison.cycles_done, len(comparison.seeds)), np.nan)
+    seed = [comparison.seeds.index(one) for one in cells["seed"][finished]]
+    table[cells["cycle"][finished], seed] = cells[name][finished]
     return table
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from silo_jax.reporting.aggregate import over_seeds
 from silo_jax.reporting.reading import (
     Columns,
     check,
@@ -24,7 +25,7 @@ _CELLS = {
     **dict.fromkeys(("max_lr", "density", "cycle_max_lr", "train_loss"), float),
     **dict.fromkeys(("val_accuracy", "test_accuracy", "steps", "seconds"), float),
 }
-_CELLS_MAY_LACK = ("cycle_max_lr", "train_loss", "val_accuracy", "test_accuracy")
+_CELLS_MAY_LACK = ("density", "cycle_max_lr", "train_loss", "val_accuracy", "test_accuracy")
 _CHOSEN = {
     **dict.fromkeys(("way", "option"), str),
     **dict.fromkeys(("max_lr", "val_accuracy", "at_edge"), float),
@@ -83,10 +84,15 @@ class Comparison:
         return self.along == "schedule"
 
     @property
+    def cycles_done(self) -> int:
+        """Cycles that any cell has finished, the dense one included."""
+        return int(self.cells["cycle"][self.cells["diverged"] == 0].max()) + 1
+
+    @property
     def density(self) -> NDArray[np.float64]:
-        """Mean density of each cycle that any cell has reached."""
-        cycle, density = self.cells["cycle"], self.cells["density"]
-        return np.array([density[cycle == one].mean() for one in range(cycle.max() + 1)])
+        """Mean density of each cycle that any cell has finished."""
+        finished = self.cells["diverged"] == 0
+        return over_seeds(self.cells["cycle"][finished], self.cells["density"][finished]).mean
 
     def chosen_max_lr(self, way: str, option: str) -> float:
         """The max_lr of the dense network that was chosen, NaN if none was."""
@@ -179,14 +185,16 @@ def _check_cells(path: Path, comparison: Comparison) -> None:
     seeds = comparison.seeds
     check(path, cells, "seed", np.isin(cells["seed"], seeds), ", ".join(map(str, seeds)))
     check(path, cells, "cycle", (cycle >= 0) & (cycle < end), f"0 to {end - 1}")
-    check(path, cells, "density", (density > 0) & (density <= 1), "above 0, up to 1")
     check(path, cells, "diverged", np.isin(cells["diverged"], (0, 1)), "0, 1")
+    finished = cells["diverged"] == 0
+    in_range = ~finished | ((density > 0) & (density <= 1))
+    check(path, cells, "density", in_range, "above 0, up to 1")
     for name in ("val_accuracy", "test_accuracy"):
-        there = np.isfinite(cells[name]) == (cells["diverged"] == 0)
+        there = np.isfinite(cells[name]) == finished
         check(path, cells, name, there, "a number, or empty with diverged 1")
-    missing = set(range(cycle.max() + 1)) - set(cycle)
+    missing = set(range(max(cycle[finished], default=0) + 1)) - set(cycle[finished])
     if missing:
-        raise ValueError(f"{path}: cycle {min(missing)} has no row")
+        raise ValueError(f"{path}: cycle {min(missing)} is finished by no network")
 
 
 def _check_chosen(path: Path, comparison: Comparison) -> None:

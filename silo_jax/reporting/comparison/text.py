@@ -1,8 +1,7 @@
 """What a comparison says, in sentences made from the numbers."""
 
-from collections import Counter
-
 import numpy as np
+from numpy.typing import NDArray
 
 from silo_jax.reporting.aggregate import count, format_percent, format_spread, over_present
 from silo_jax.reporting.comparison.numbers import (
@@ -112,13 +111,7 @@ def notes(comparison: Comparison) -> list[str]:
         A sentence each for unfinished and diverged cells, options without a choice, choices at the
         edge of the grid, and densities that differ between options.
     """
-    unfinished = _unfinished(comparison)
-    found = []
-    if unfinished:
-        found.append(
-            f"Unfinished comparison: {count(unfinished, 'network')} of {len(_cells(comparison))} "
-            f"that were begun lack cycles; results are over the seeds that are there."
-        )
+    found = _unfinished(comparison)
     found += _divergences(comparison)
     for way in comparison.ways:
         nothing = [o for o in comparison.options if np.isnan(comparison.chosen_max_lr(way, o))]
@@ -137,29 +130,41 @@ def notes(comparison: Comparison) -> list[str]:
     return found + _densities_apart(comparison)
 
 
-def _cells(comparison: Comparison) -> Counter[tuple[str, float, int]]:
-    """Counts the rows of each cell."""
-    columns = [comparison.cells[name].tolist() for name in ("option", "max_lr", "seed")]
-    return Counter(zip(*columns, strict=True))
-
-
-def _unfinished(comparison: Comparison) -> int:
-    cells = comparison.cells
+def _unfinished(comparison: Comparison) -> list[str]:
+    """Tells how many networks lack cycles; without hindsight only the chosen ones have them all."""
+    cells, options = comparison.cells, comparison.options
     ended = (cells["cycle"] == comparison.num_cycles - 1) | (cells["diverged"] == 1)
-    return len(_cells(comparison)) - int(ended.sum())
+    if "hindsight" in comparison.ways:
+        asked = len(options) * len(comparison.max_lrs)
+    else:
+        ended &= _chosen(comparison)
+        asked = sum(np.isfinite(comparison.chosen_max_lr("tuned", option)) for option in options)
+    networks = asked * len(comparison.seeds)
+    behind = networks - int(ended.sum())
+    if not behind:
+        return []
+    return [
+        f"Unfinished comparison: {behind} of {networks} networks lack cycles; results are over the "
+        "seeds that are there."
+    ]
+
+
+def _chosen(comparison: Comparison) -> NDArray[np.bool_]:
+    """Marks the rows of the cells that were chosen in any way."""
+    marks = np.zeros(len(comparison.cells["option"]), bool)
+    for way in comparison.ways:
+        for option in comparison.options:
+            marks |= comparison.cell_rows(option, comparison.chosen_max_lr(way, option))
+    return marks
 
 
 def _divergences(comparison: Comparison) -> list[str]:
     cells = comparison.cells
     diverged = np.flatnonzero(cells["diverged"] == 1)
-    chosen = np.zeros(len(cells["option"]), bool)
-    for way in comparison.ways:
-        for option in comparison.options:
-            chosen |= comparison.cell_rows(option, comparison.chosen_max_lr(way, option))
     shown = [
         f"{cells['option'][row]}, max_lr {cells['max_lr'][row]:.4g}, seed {cells['seed'][row]} in "
         f"cycle {cells['cycle'][row]}"
-        for row in diverged[chosen[diverged]]
+        for row in diverged[_chosen(comparison)[diverged]]
     ]
     found = []
     if shown:
@@ -177,7 +182,8 @@ def _divergences(comparison: Comparison) -> list[str]:
 
 def _densities_apart(comparison: Comparison) -> list[str]:
     cells, mean = comparison.cells, comparison.density
-    apart = np.abs(cells["density"] / mean[cells["cycle"]] - 1).max()
+    finished = cells["diverged"] == 0
+    apart = np.abs(cells["density"][finished] / mean[cells["cycle"][finished]] - 1).max()
     if apart <= 0.01:
         return []
     return [
@@ -230,8 +236,8 @@ def captions(comparison: Comparison) -> dict[str, str]:
         "max_lr_by_cycle": "max_lr of each cycle. Lines that lie on each other show their markers "
         "in turn.",
         "accuracy_by_max_lr": "Mean validation accuracy by the max_lr of the dense network, of "
-        "the dense network and over all cycles; rings mark what was chosen. Values more than 15 "
-        "percentage points below the best lie outside.",
+        "the dense network and over all cycles, where every seed has them; rings mark what was "
+        "chosen. Values more than 15 percentage points below the best lie outside.",
         "time": "What each option cost, over all its max_lr and seeds; networks that diverged are "
         "counted as far as they went.",
     }
