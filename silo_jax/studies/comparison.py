@@ -143,7 +143,7 @@ def _write(launcher: Launcher, comparison: Comparison) -> None:
     found = _found(launcher, comparison)
     steps = launcher.experiment.lengths.steps_per_cycle
     rows = [
-        {"option": option, "max_lr": max_lr, "seed": seed} | row
+        row | {"option": option, "max_lr": max_lr, "seed": seed}
         for (option, max_lr), by_seed in found.items()
         for seed, outcome in by_seed.items()
         for row in cycle_rows(outcome, steps)
