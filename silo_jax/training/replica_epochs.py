@@ -4,17 +4,20 @@ import time
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
 from numpy.typing import NDArray
 
 from silo_jax.training.evaluation import evaluate
 from silo_jax.training.experiment import DeviceData, Experiment
 from silo_jax.training.interrupts import StopRequest
 from silo_jax.training.programs import epochs_of
-from silo_jax.training.replicas import over_replicas, recipe_of_replicas, replica, stack
+from silo_jax.training.replicas import (
+    over_replicas,
+    recipe_of_replicas,
+    replica,
+    replica_shardings,
+    stack,
+)
 from silo_jax.training.state import Sums, TrainState
 from silo_jax.training.step import DeviceSplit, Recipe, train_epoch
 from silo_jax.training.streaming import StreamedEpochs
@@ -23,7 +26,7 @@ _SECONDS_BETWEEN_LOOKS = 1.0  # for a request to stop
 
 
 class ReplicaEpochs:
-    """The programs of an epoch over stacked states, each compiled once.
+    """The programs of an epoch over stacked states, each compiled ahead.
 
     Args:
       recipe: of a single network.
@@ -47,9 +50,10 @@ class ReplicaEpochs:
         stop: StopRequest,
     ) -> None:
         self._stop, self._steps_per_second = stop, 1.0
-        self._num_replicas = states.step.shape[0]
-        recipe = recipe_of_replicas(recipe, strategy)
-        self._data, self._evaluations = _everywhere((train, evaluations), strategy)
+        num_replicas = states.step.shape[0]
+        recipe = recipe_of_replicas(recipe, strategy, num_replicas)
+        self._stacked, shared = replica_shardings(strategy, num_replicas)
+        self._data, self._evaluations = jax.device_put((train, evaluations), shared)
 
         def to_stop(one: tuple[TrainState, jax.Array], data: DeviceSplit) -> Any:
             return train_epoch(recipe, one[0], data, one[1])
@@ -57,9 +61,15 @@ class ReplicaEpochs:
         def score(state: TrainState, data: DeviceSplit) -> Sums:
             return evaluate(recipe, eval_batch_size, state, data)
 
-        train_all = over_replicas(strategy, to_stop, self._num_replicas)
-        self._train = jax.jit(train_all, donate_argnums=0)
-        self._score = jax.jit(over_replicas(strategy, score, self._num_replicas))
+        def compiled(program: Any, mapped: Any, data: DeviceSplit, **options: Any) -> Any:
+            over_all = over_replicas(strategy, program, num_replicas)
+            placed = {"in_shardings": (self._stacked, shared), "out_shardings": self._stacked}
+            return jax.jit(over_all, **placed, **options).lower(mapped, data).compile()
+
+        self._train = compiled(to_stop, (states, states.step), self._data, donate_argnums=0)
+        self._score = {
+            split: compiled(score, states, data) for split, data in self._evaluations.items()
+        }
 
     def train(self, states: TrainState, stops: NDArray[np.int32]) -> tuple[TrainState, Sums]:
         """Trains each up to its own step, all in the same epoch; the states are used up.
@@ -71,12 +81,13 @@ class ReplicaEpochs:
           states: stacked.
           stops: global steps, shape (replicas,); 0 for those that are not to be trained.
         """
+        states = jax.device_put(states, self._stacked)
         steps, sums = np.asarray(states.step), states.sums
         while (steps < stops).any() and self._stop.signum is None:
             chunk = max(1, round(self._steps_per_second * _SECONDS_BETWEEN_LOOKS))
             until = np.minimum(stops, steps + chunk).astype(np.int32)
             started = time.perf_counter()
-            states, sums = self._train((states, jnp.asarray(until)), self._data)
+            states, sums = self._train((states, until), self._data)
             reached = np.asarray(states.step)
             self._steps_per_second = float(np.max(reached - steps)) / (
                 time.perf_counter() - started
@@ -87,7 +98,7 @@ class ReplicaEpochs:
 
     def evaluate(self, states: TrainState, split: str) -> Sums:
         """Sums over one of the evaluations, an entry a replica."""
-        return self._score(states, self._evaluations[split])
+        return self._score[split](states, self._evaluations[split])
 
     def close(self) -> None:
         """There is nothing to end."""
@@ -131,10 +142,3 @@ def make_epochs(
         strategy=strategy,
         stop=stop,
     )
-
-
-def _everywhere(data: Any, strategy: str) -> Any:
-    """The data on every device on which replicas are trained."""
-    devices = jax.local_devices() if strategy == "shard" else jax.local_devices()[:1]
-    sharding = NamedSharding(Mesh(np.array(devices), ("replicas",)), P())
-    return jax.device_put(data, sharding)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from silo_jax.training.step import Recipe
@@ -50,9 +50,16 @@ def replica(trees: PyTree, index: int) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[index], trees)
 
 
-def recipe_of_replicas(recipe: Recipe, strategy: str) -> Recipe:
+def recipe_of_replicas(recipe: Recipe, strategy: str, num_replicas: int) -> Recipe:
     """The recipe of each replica: on one device, and aware of `jax.vmap`."""
-    return replace(recipe, mesh=None, replica_axis=_AXIS if strategy == "vmap" else None)
+    is_mapped = strategy == "vmap" and num_replicas > 1
+    return replace(recipe, mesh=None, replica_axis=_AXIS if is_mapped else None)
+
+
+def replica_shardings(strategy: str, num_replicas: int) -> tuple[NamedSharding, NamedSharding]:
+    """Where `over_replicas` has its arguments: those with an axis of replicas, and the shared."""
+    mesh = _mesh(strategy, num_replicas)
+    return NamedSharding(mesh, P(_AXIS)), NamedSharding(mesh, P())
 
 
 def over_replicas(strategy: str, program: Callable[..., Any], num_replicas: int) -> Callable:
@@ -72,16 +79,16 @@ def over_replicas(strategy: str, program: Callable[..., Any], num_replicas: int)
         return partial(_alone, program)
     if strategy == "vmap":
         return partial(_at_once, program)
-    if strategy == "shard" and len(jax.local_devices()) > 1:
-        mesh = Mesh(np.array(jax.local_devices()), (_AXIS,))
-        return lambda mapped, *shared: jax.shard_map(
-            partial(_in_turn, program),
-            mesh=mesh,
-            in_specs=(P(_AXIS), *(P() for _ in shared)),
-            out_specs=P(_AXIS),
-            check_vma=False,
-        )(mapped, *shared)
-    return partial(_in_turn, program)
+    if strategy == "map":
+        return partial(_in_turn, program)
+    return partial(_on_all_devices, program, _mesh(strategy, num_replicas))
+
+
+def _mesh(strategy: str, num_replicas: int) -> Mesh:
+    """All devices of this process for "shard", the first one for the others."""
+    devices = jax.local_devices()
+    is_spread = strategy == "shard" and num_replicas > 1
+    return Mesh(np.array(devices if is_spread else devices[:1]), (_AXIS,))
 
 
 def _alone(program: Callable[..., Any], mapped: PyTree, *shared: PyTree) -> PyTree:
@@ -95,3 +102,15 @@ def _at_once(program: Callable[..., Any], mapped: PyTree, *shared: PyTree) -> Py
 
 def _in_turn(program: Callable[..., Any], mapped: PyTree, *shared: PyTree) -> PyTree:
     return lax.map(lambda one: program(one, *shared), mapped)
+
+
+def _on_all_devices(
+    program: Callable[..., Any], mesh: Mesh, mapped: PyTree, *shared: PyTree
+) -> PyTree:
+    return jax.shard_map(
+        partial(_in_turn, program),
+        mesh=mesh,
+        in_specs=(P(_AXIS), *(P() for _ in shared)),
+        out_specs=P(_AXIS),
+        check_vma=False,
+    )(mapped, *shared)
