@@ -9,6 +9,7 @@ from configs.base import base_config
 SCHEDULES = {
     "silo": ("silo", "warmup_step_decay"),
     "warmup": ("constant", "warmup_step_decay"),
+    "gradient_matched": ("gradient_matched", "warmup_step_decay"),
     "constant": ("constant", "constant"),
     "linear": ("constant", "linear_decay"),
     "cosine": ("constant", "cosine_decay"),

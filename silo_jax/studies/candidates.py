@@ -142,14 +142,14 @@ def compare_values(experiment: Experiment, field: str, texts: Sequence[str]) -> 
 
 
 def default_grid(lower: float, upper: float) -> tuple[float, ...]:
-    """Powers of two times the lower bound, from half of it to twice the upper bound at least.
+    """Powers of two times the lower bound, from a quarter of it to twice the upper bound at least.
 
     Example:
-      >>> default_grid(0.03, 0.1)
-      (0.015, 0.03, 0.06, 0.12, 0.24)
+      >>> default_grid(0.04, 0.1)
+      (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
     """
     doublings = math.ceil(math.log2(max(upper / lower, 1.0)) - 1e-9) + 1
-    return tuple(lower * 2.0**power for power in range(-1, doublings + 1))
+    return tuple(lower * 2.0**power for power in range(-2, doublings + 1))
 
 
 def _parsed(field: str, text: str, kind: type) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from silo_jax.files import write_csv
 from silo_jax.studies.candidates import Candidate, Comparison
-from silo_jax.training.cells import Cell, Outcome, Row, Work, cycle_rows, read_cell
+from silo_jax.training.cells import Cell, Outcome, Row, Work, cell_files, cycle_rows, read_cell
 from silo_jax.training.experiment import Experiment
 from silo_jax.training.launch import Launcher
 
@@ -51,16 +51,27 @@ def run_comparison(launcher: Launcher, comparison: Comparison) -> None:
     """
     experiment, candidates = launcher.experiment, comparison.candidates
     if comparison.max_lrs and not comparison.hindsight:
-        launcher.run(_works(experiment, candidates, end_cycle=1, keep_end=True))
-        found = _found(launcher, comparison)
-        tuned = [_best(found, option, cycles=1) for option in comparison.options]
-        chosen = [(choice.option, choice.max_lr) for choice in tuned if choice is not None]
-        candidates = tuple(c for c in candidates if (c.option, c.max_lr) in chosen)
+        candidates = _tune(launcher, comparison)
     launcher.run(_works(experiment, candidates, end_cycle=experiment.num_cycles))
     _write(launcher, comparison)
 
 
 Found = Mapping[tuple[str, float], Mapping[int, Outcome]]  # by option and max_lr, then by seed
+
+
+def _tune(launcher: Launcher, comparison: Comparison) -> tuple[Candidate, ...]:
+    """Trains every candidate's dense network, and keeps the best one of each option."""
+    experiment, candidates = launcher.experiment, comparison.candidates
+    launcher.run(_works(experiment, candidates, end_cycle=1, keep_end=True))
+    found = _found(launcher, comparison)
+    best = [_best(found, option, cycles=1) for option in comparison.options]
+    keys = [(choice.option, choice.max_lr) for choice in best if choice is not None]
+    chosen = tuple(c for c in candidates if (c.option, c.max_lr) in keys)
+    others = [c for c in candidates if c not in chosen]
+    for work in _works(experiment, others, end_cycle=1):
+        for cell in work.cells:
+            cell_files(launcher.directory, work, cell).drop_state()
+    return chosen
 
 
 def _works(

@@ -71,5 +71,5 @@ def _end(values: np.ndarray, accuracy: np.ndarray, threshold: float) -> tuple[fl
     if not np.isfinite(accuracy[outer]):
         return float(values[outer - 1]), False
     share = (accuracy[outer - 1] - threshold) / (accuracy[outer - 1] - accuracy[outer])
-    inner, beyond = np.log(values[outer - 1]), np.log(values[outer])
-    return float(np.exp(inner + share * (beyond - inner))), False
+    inner, beyond = values[outer - 1], values[outer]
+    return float(inner * (beyond / inner) ** share), False
