@@ -19,6 +19,7 @@ from rich.console import Console
 from experiments import launchers
 from experiments.flags import Flag, exit_on_bad_input, parse_flags
 from experiments.messages import keep_to_one_line
+from silo_jax.checks import require_choice
 
 GRID_FLAGS = {
     "max_lrs": Flag(flags.DEFINE_string, "", "A,B,…", "values to try, in place of num_values"),
@@ -26,12 +27,10 @@ GRID_FLAGS = {
         flags.DEFINE_integer,
         7,
         "N",
-        "values from half of lower to twice upper",
+        "values from a quarter of lower to twice upper",
         {"lower_bound": 2},
     ),
-    "scale": Flag(
-        flags.DEFINE_enum, "log", "log|linear", "spacing", {"enum_values": ["log", "linear"]}
-    ),
+    "scale": Flag(flags.DEFINE_string, "log", "log|linear", "their spacing"),
     "refinements": Flag(
         flags.DEFINE_integer, 1, "N", "times two values are added by the best", {"lower_bound": 0}
     ),
@@ -91,6 +90,7 @@ def oracle_study(values: dict[str, Any], kind: str, experiment: Any) -> Any:
     from silo_jax.studies.oracle import Grid, make_grid
     from silo_jax.studies.oracle_results import OracleStudy
 
+    require_choice("--scale", values["scale"], ("log", "linear"))
     schedule, spacing = experiment.config.schedule, (values["scale"], values["refinements"])
     max_lrs = launchers.parse_numbers("max_lrs", values["max_lrs"])
     if max_lrs:

@@ -97,11 +97,11 @@ def test_values_are_added_beside_the_best_one():
 def test_the_grid_reaches_beyond_the_bounds_whichever_is_larger():
     for bounds in ((0.03, 0.1), (0.1, 0.03)):
         grid = make_grid(*bounds, num_values=7)
-        assert (grid.max_lrs[0], grid.max_lrs[-1]) == pytest.approx((0.015, 0.2))
+        assert (grid.max_lrs[0], grid.max_lrs[-1]) == pytest.approx((0.0075, 0.2))
         ratios = np.divide(grid.max_lrs[1:], grid.max_lrs[:-1])
         np.testing.assert_allclose(ratios, ratios[0])
     linear = make_grid(0.1, 0.2, num_values=8, scale="linear")
-    np.testing.assert_allclose(np.diff(linear.max_lrs), 0.05)
+    np.testing.assert_allclose(np.diff(linear.max_lrs), 0.375 / 7)
 
 
 def test_ties_go_to_the_lower_loss_and_are_told(three_cycles, tmp_path):

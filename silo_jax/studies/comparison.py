@@ -6,12 +6,11 @@ which no one can know beforehand, but which makes the strongest rival of a fixed
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
-
-import numpy as np
+from statistics import fmean
 
 from silo_jax.files import write_csv
 from silo_jax.studies.candidates import Candidate, Comparison
+from silo_jax.studies.ranking import Scored, best_of
 from silo_jax.training.cells import Cell, Outcome, Row, Work, cell_files, cycle_rows, read_cell
 from silo_jax.training.experiment import Experiment
 from silo_jax.training.launch import Launcher
@@ -21,14 +20,6 @@ CELL_COLUMNS = (
     *("val_accuracy", "test_accuracy", "steps", "seconds", "diverged"),
 )
 CHOSEN_COLUMNS = ("way", "option", "max_lr", "val_accuracy", "at_edge")
-
-
-class Choice(NamedTuple):
-    """The max_lr that stands for an option, by its mean validation accuracy in per cent."""
-
-    option: str
-    max_lr: float
-    val_accuracy: float
 
 
 def check_comparison(experiment: Experiment, comparison: Comparison) -> None:
@@ -64,8 +55,8 @@ def _tune(launcher: Launcher, comparison: Comparison) -> tuple[Candidate, ...]:
     experiment, candidates = launcher.experiment, comparison.candidates
     launcher.run(_works(experiment, candidates, end_cycle=1, keep_end=True))
     found = _found(launcher, comparison)
-    best = [_best(found, option, cycles=1) for option in comparison.options]
-    keys = [(choice.option, choice.max_lr) for choice in best if choice is not None]
+    best = {option: _best(found, option, cycles=1) for option in comparison.options}
+    keys = [(option, one.max_lr) for option, one in best.items() if one is not None]
     chosen = tuple(c for c in candidates if (c.option, c.max_lr) in keys)
     others = [c for c in candidates if c not in chosen]
     for work in _works(experiment, others, end_cycle=1):
@@ -112,24 +103,20 @@ def _found(launcher: Launcher, comparison: Comparison) -> Found:
     return found
 
 
-def _best(found: Found, option: str, *, cycles: int) -> Choice | None:
+def _best(found: Found, option: str, *, cycles: int) -> Scored | None:
     """The max_lr of highest mean validation accuracy, over all seeds and the first so many cycles.
 
-    Of equally good ones that of the lower loss; None if none was trained so far with every seed.
+    None if none was trained so far with every seed.
     """
-    scores = []
+    scored = []
     for (name, max_lr), by_seed in found.items():
         rows = [row for one in by_seed.values() for m, row in one.cycles.items() if m < cycles]
         if name == option and len(rows) == cycles * len(by_seed):
-            accuracy, loss = (
-                float(np.mean([row[f"val_{quantity}"] for row in rows]))
-                for quantity in ("accuracy", "loss")
+            means = (
+                fmean(row[f"val_{quantity}"] for row in rows) for quantity in ("accuracy", "loss")
             )
-            scores.append((accuracy, -loss, -max_lr))
-    if not scores:
-        return None
-    accuracy, _, minus_max_lr = max(scores)
-    return Choice(option, -minus_max_lr, accuracy)
+            scored.append(Scored(max_lr, *means))
+    return best_of(scored)[0]
 
 
 def _choices(comparison: Comparison, found: Found, num_cycles: int) -> list[Row]:
@@ -137,15 +124,11 @@ def _choices(comparison: Comparison, found: Found, num_cycles: int) -> list[Row]
     grid, rows = comparison.max_lrs, []
     for way, cycles in ways.items():
         for option in comparison.options:
-            choice = _best(found, option, cycles=cycles)
+            best = _best(found, option, cycles=cycles)
             row: Row = {"way": way, "option": option}
-            if choice is not None:
-                at_edge = len(grid) > 1 and choice.max_lr in (grid[0], grid[-1])
-                row |= {
-                    "max_lr": choice.max_lr,
-                    "val_accuracy": choice.val_accuracy,
-                    "at_edge": int(at_edge),
-                }
+            if best is not None:
+                at_edge = len(grid) > 1 and best.max_lr in (grid[0], grid[-1])
+                row |= {**best._asdict(), "at_edge": int(at_edge)}
             rows.append(row)
     return rows
 

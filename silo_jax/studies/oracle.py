@@ -6,11 +6,13 @@ That of the highest mean validation accuracy wins, and the next cycle starts fro
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean, stdev
 from typing import NamedTuple
 
 import numpy as np
 
 from silo_jax.studies.interval import Interval, oracle_interval
+from silo_jax.studies.ranking import Scored, best_of
 from silo_jax.training.cells import Cell, Outcome, Work, cell_files, read_cell
 from silo_jax.training.config import rewind_policies
 from silo_jax.training.experiment import Experiment
@@ -47,7 +49,7 @@ class Grid(NamedTuple):
 def make_grid(
     lower: float, upper: float, num_values: int = 7, scale: str = "log", refinements: int = 1
 ) -> Grid:
-    """Equally spaced values from half the smaller bound to twice the larger one.
+    """Equally spaced values from a quarter of the smaller bound to twice the larger one.
 
     Args:
       lower: SILO's max_lr of the dense network, above 0.
@@ -57,10 +59,10 @@ def make_grid(
       refinements: see `Grid`.
 
     Example:
-      >>> [round(value, 4) for value in make_grid(0.1, 0.2, num_values=4).max_lrs]
-      [0.05, 0.1, 0.2, 0.4]
+      >>> [round(value, 4) for value in make_grid(0.1, 0.2, num_values=5).max_lrs]
+      [0.025, 0.05, 0.1, 0.2, 0.4]
     """
-    ends = min(lower, upper) / 2, max(lower, upper) * 2
+    ends = min(lower, upper) / 4, max(lower, upper) * 2
     space = np.geomspace if scale == "log" else np.linspace
     return Grid(tuple(float(value) for value in space(*ends, num_values)), scale, refinements)
 
@@ -79,7 +81,12 @@ class Tried(NamedTuple):
 
     def mean(self, name: str) -> float:
         """Its mean over the seeds; NaN where one has diverged."""
-        return float(np.mean(self.values(name)))
+        return fmean(self.values(name))
+
+    @property
+    def scored(self) -> Scored:
+        """How good it is."""
+        return Scored(self.max_lr, self.mean("val_accuracy"), self.mean("val_loss"))
 
 
 class Choice(NamedTuple):
@@ -88,8 +95,6 @@ class Choice(NamedTuple):
     Attributes:
       cycle: from 0.
       tried: every max_lr, ascending.
-      best: that of the highest mean validation accuracy; of equally good ones that of the lowest
-        validation loss, then the smallest. None if every one has diverged with some seed.
     """
 
     cycle: int
@@ -97,27 +102,20 @@ class Choice(NamedTuple):
 
     @property
     def best(self) -> Tried | None:
-        sound = [one for one in self.tried if math.isfinite(one.mean("val_accuracy"))]
-        if not sound:
-            return None
-        return min(sound, key=lambda t: (-t.mean("val_accuracy"), t.mean("val_loss"), t.max_lr))
+        """See `best_of`; None if every max_lr has diverged with some seed."""
+        best, _ = best_of(one.scored for one in self.tried)
+        return next((one for one in self.tried if best and one.max_lr == best.max_lr), None)
 
     @property
     def tied(self) -> list[float]:
         """The other values of the same mean validation accuracy."""
-        best = self.best
-        if best is None:
-            return []
-        top = best.mean("val_accuracy")
-        return [t.max_lr for t in self.tried if t is not best and t.mean("val_accuracy") == top]
+        return [one.max_lr for one in best_of(one.scored for one in self.tried)[1]]
 
     @property
     def standard_error(self) -> float:
         """Of the best one's mean validation accuracy over the seeds; NaN for a single seed."""
         values = self.best.values("val_accuracy") if self.best is not None else []
-        if len(values) < 2:
-            return math.nan
-        return float(np.std(values, ddof=1) / math.sqrt(len(values)))
+        return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
     def interval(self, tolerance: float) -> Interval | None:
         """The Oracle interval, by the means over the seeds; None where there is none."""
