@@ -23,7 +23,7 @@ from rich.console import Console
 
 from experiments.flags import Flag, exit_on_bad_input, parse_flags
 from experiments.messages import keep_to_one_line
-from experiments.session import session
+from experiments.session import exit_when_done, session
 
 _PROCESSES = ("coordinator", "num_processes", "process_id")
 _FLAGS = {
@@ -65,13 +65,7 @@ def main(argv: list[str]) -> None:
     if report is not None:
         console.print(results_table(read_run(workdir)))
         console.print(f"report: {report}", highlight=False, soft_wrap=True)
-    for one in given_up:
-        print(
-            f"seed {one.seed} diverged at step {one.step} (cycle {one.cycle}, lr {one.lr:.4g}, "
-            f"last finite loss {one.last_finite_loss:.4g})",
-            file=sys.stderr,
-        )
-    sys.exit(1 if given_up else 0)
+    exit_when_done(given_up)
 
 
 def _processes(values: dict[str, Any]) -> dict[str, Any] | None:

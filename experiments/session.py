@@ -2,8 +2,9 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -21,3 +22,18 @@ def session() -> Iterator[None]:
         sys.exit(128 + signal.SIGINT)
     except OSError as error:
         sys.exit(f"error: {' '.join(str(error).split())}; what was written before is kept")
+
+
+def exit_when_done(given_up: Sequence[Any]) -> None:
+    """Ends the process: with 0, or with 1 and a line for each seed that was given up.
+
+    Args:
+      given_up: of `silo_jax.training.results.Divergence`.
+    """
+    for one in given_up:
+        print(
+            f"seed {one.seed} diverged at step {one.step} (cycle {one.cycle}, lr {one.lr:.4g}, "
+            f"last finite loss {one.last_finite_loss:.4g})",
+            file=sys.stderr,
+        )
+    sys.exit(1 if given_up else 0)
