@@ -13,10 +13,12 @@ from benchmarks.epochs import without_masks
 from benchmarks.input_pipeline import HEIGHT, WIDTH, images_per_second, write_images
 from benchmarks.measure import median_ratio, peak_extra_bytes, seconds_in_turn
 from benchmarks.prune import NETWORKS, WAYS, num_kept, weights_and_masks
+from benchmarks.replicas import Networks, Task
 from benchmarks.schedule_compile import schedule, schedule_in_jit, seconds_to_compile
 from silo_jax.data.stream import TrainBatches
+from silo_jax.training.replicas import replica
 from silo_jax.training.step import DeviceSplit, train_step
-from tests.tiny import tiny_data, tiny_recipe, tiny_state
+from tests.tiny import assert_identical, tiny_data, tiny_recipe, tiny_state
 
 
 def test_every_way_of_pruning_keeps_the_same_weights():
@@ -68,6 +70,21 @@ def test_programs_take_turns_and_ratios_are_per_turn():
     assert calls == ["a", "b"] * 4
     assert {name: len(times) for name, times in seconds.items()} == {"a": 3, "b": 3}
     assert median_ratio([2.0, 9.0, 8.0], [1.0, 3.0, 2.0]) == pytest.approx(3.0)
+
+
+def test_replicas_are_compared_with_the_same_networks_one_by_one():
+    task = Task({"name": "mlp", "hidden": (5,)}, (4, 4, 1), batch_size=4, steps=3, num_scored=6)
+    together, alone = Networks(task, 2, "map"), Networks(task, 2, "")
+    for epoch in (1, 2):
+        sums = together()
+        for index, scored_alone in enumerate(alone()):
+            assert_identical(replica(sums, index), scored_alone)
+            assert_identical(
+                jax.device_get(replica(together.states, index)),
+                jax.device_get(alone.states[index]),
+            )
+            assert alone.states[index].step == epoch * task.steps
+    assert float(alone.states[0].peaks[0]) != float(alone.states[1].peaks[0])
 
 
 def test_every_measurement_of_compiling_starts_from_nothing():

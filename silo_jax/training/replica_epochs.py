@@ -63,7 +63,7 @@ class ReplicaEpochs:
 
         def compiled(program: Any, mapped: Any, data: DeviceSplit, **options: Any) -> Any:
             over_all = over_replicas(strategy, program, num_replicas)
-            placed = {"in_shardings": (self._stacked, shared), "out_shardings": self._stacked}
+            placed: Any = {"in_shardings": (self._stacked, shared), "out_shardings": self._stacked}
             return jax.jit(over_all, **placed, **options).lower(mapped, data).compile()
 
         self._train = compiled(to_stop, (states, states.step), self._data, donate_argnums=0)
@@ -81,7 +81,7 @@ class ReplicaEpochs:
           states: stacked.
           stops: global steps, shape (replicas,); 0 for those that are not to be trained.
         """
-        states = jax.device_put(states, self._stacked)
+        states = self._placed(states)
         steps, sums = np.asarray(states.step), states.sums
         while (steps < stops).any() and self._stop.signum is None:
             chunk = max(1, round(self._steps_per_second * _SECONDS_BETWEEN_LOOKS))
@@ -98,10 +98,17 @@ class ReplicaEpochs:
 
     def evaluate(self, states: TrainState, split: str) -> Sums:
         """Sums over one of the evaluations, an entry a replica."""
-        return self._score[split](states, self._evaluations[split])
+        return self._score[split](self._placed(states), self._evaluations[split])
 
     def close(self) -> None:
         """There is nothing to end."""
+
+    def _placed(self, states: TrainState) -> TrainState:
+        """The states where the programs have them, as those are that come out of one."""
+        shardings = (getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(states))
+        if all(sharding == self._stacked for sharding in shardings):
+            return states
+        return jax.device_put(states, self._stacked)
 
 
 class StreamedReplica:
