@@ -8,7 +8,7 @@ from scipy import stats
 
 import silo_jax
 from silo_jax.reporting import write_report
-from silo_jax.reporting.oracle import read_search
+from silo_jax.reporting.oracle import read_oracle
 from silo_jax.reporting.oracle.numbers import (
     Share,
     best_constant,
@@ -50,7 +50,7 @@ def written(value: float) -> str:
 
 def test_headline_states_share_constant_width_difference_and_cost(tmp_path: Path) -> None:
     write_search(tmp_path)
-    text = headline(read_search(tmp_path))
+    text = headline(read_oracle(tmp_path))
     assert text.startswith(
         "SILO's max_lr lies inside the Oracle interval, within 0.5 percentage points of the best "
         "validation accuracy, in 3 of 5 cycles (60 %)"
@@ -62,7 +62,7 @@ def test_headline_states_share_constant_width_difference_and_cost(tmp_path: Path
     low, high = stats.ttest_rel(silo, oracle).confidence_interval(0.95)
     assert f"is {written(np.mean(silo - oracle))} percentage points on average over 4" in text
     assert f"interval {written(low)} to {written(high)}, 3 seeds paired" in text
-    assert "The Oracle took 5 times its training steps and 5 times its seconds." in text
+    assert "The Oracle took 5 times SILO's training steps and 5 times its seconds." in text
 
 
 def test_best_constant_of_a_hand_made_case() -> None:
@@ -98,7 +98,7 @@ def test_ends_lie_inside_and_cycles_without_interval_do_not_count() -> None:
 
 def test_fitted_curve_is_silos(tmp_path: Path) -> None:
     write_search(tmp_path)
-    search = read_search(tmp_path)
+    search = read_oracle(tmp_path)
     for delay in (0, 1, 3):
         bounds = {"lower": 0.03, "upper": 0.3, "steepness": 2.5, "delay": delay}
         expected = silo_jax.silo_peaks_from_sparsity(1 - search.choices["density"], **bounds)
@@ -130,7 +130,7 @@ def test_one_seed_has_neither_standard_error_nor_interval_of_the_difference(tmp_
     gone = ("se_low", "se_high", "se_low_open", "se_high_open", "standard_error")
     choices = [choice(m) | dict.fromkeys(gone, "") for m in range(CYCLES)]
     write_search(tmp_path, choices=choices, seeds=(1,))
-    search = read_search(tmp_path)
+    search = read_oracle(tmp_path)
     assert "(1 seed, so no confidence interval)" in headline(search)
     assert "No interval of one standard error in cycles 0–4, which takes two seeds." in notes(
         search
@@ -147,7 +147,7 @@ def test_ties_open_ends_gaps_and_divergence_are_told(tmp_path: Path) -> None:
     choices[3] |= {"low_open": 1, "num_diverged": 2}
     grid = [lost(r) if (r["cycle"], r["max_lr"]) == (2, 0.4) else r for r in grid_rows()]
     write_search(tmp_path, choices=choices, grid=grid)
-    assert notes(read_search(tmp_path)) == [
+    assert notes(read_oracle(tmp_path)) == [
         "Diverged with a seed or more: 3 values of 25 tried, in cycles 2–3.",
         "Ties in mean validation accuracy, decided by the lower loss: 0.05 with 0.1 0.2 in cycle "
         "1.",
@@ -166,7 +166,7 @@ def test_ties_open_ends_gaps_and_divergence_are_told(tmp_path: Path) -> None:
 def test_silo_beyond_an_open_end_counts_as_outside_and_is_told(tmp_path: Path) -> None:
     silo = [row | {"max_lr": 0.5} if row["cycle"] == 4 else row for row in silo_rows()]
     write_search(tmp_path, silo=silo)
-    search = read_search(tmp_path)
+    search = read_oracle(tmp_path)
     assert "in 3 of 5 cycles" in headline(search)
     assert any("beyond an open end in cycle 4" in note for note in notes(search))
 
@@ -174,7 +174,7 @@ def test_silo_beyond_an_open_end_counts_as_outside_and_is_told(tmp_path: Path) -
 def test_search_that_ends_where_everything_diverged(tmp_path: Path) -> None:
     grid = [lost(row) if row["cycle"] == 3 else row for row in grid_rows(4)]
     write_search(tmp_path, choices=[*map(choice, range(3)), no_choice(3)], grid=grid)
-    search = read_search(tmp_path)
+    search = read_oracle(tmp_path)
     text = headline(search)
     assert "in 2 of 3 cycles (67 %)" in text
     assert "on average over 2 pruned cycles" in text
@@ -191,13 +191,13 @@ def test_search_that_ends_where_everything_diverged(tmp_path: Path) -> None:
 
 def test_search_that_found_nothing(tmp_path: Path) -> None:
     write_search(tmp_path, choices=[no_choice(0)], grid=[lost(row) for row in grid_rows(1)])
-    assert headline(read_search(tmp_path)).startswith("Every max_lr diverged in the first cycle")
+    assert headline(read_oracle(tmp_path)).startswith("Every max_lr diverged in the first cycle")
     write_report(tmp_path)
 
 
 def test_search_of_the_dense_network_alone(tmp_path: Path) -> None:
     write_search(tmp_path, choices=[choice(0)], grid=grid_rows(1))
-    assert "No pruned network has been trained yet." in headline(read_search(tmp_path))
+    assert "No pruned network has been trained yet." in headline(read_oracle(tmp_path))
     write_report(tmp_path)
 
 
@@ -205,7 +205,7 @@ def test_silos_seed_that_diverged_is_missing_and_told(tmp_path: Path) -> None:
     silo = [r for r in silo_rows() if (r["cycle"], r["seed"]) != (4, 1)]
     gone = next(lost(r) for r in silo_rows() if (r["cycle"], r["seed"]) == (4, 1))
     write_search(tmp_path, silo=[*silo, gone])
-    search = read_search(tmp_path)
+    search = read_oracle(tmp_path)
     ours, theirs = (values[1:, [0, 2]].mean(axis=0) for values in accuracies())
     low, high = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
     assert f"interval {written(low)} to {written(high)}, 2 seeds paired" in headline(search)

@@ -15,7 +15,7 @@ from matplotlib.container import BarContainer
 from rich.console import Console
 
 from silo_jax.reporting import write_report
-from silo_jax.reporting.oracle import figures, oracle_table, read_search
+from silo_jax.reporting.oracle import figures, oracle_table, read_oracle
 from silo_jax.reporting.oracle.tables import accuracy_table, max_lr_table
 from silo_jax.reporting.oracle.text import headline
 from tests.reporting_oracle import (
@@ -62,7 +62,7 @@ def embedded(folder: Path, html: str) -> list[str]:
 def test_page_has_tables_figures_fit_and_cost(folder: Path) -> None:
     (folder / "fit.json").write_text(json.dumps(FIT))
     html = write_report(folder).read_text("utf-8")
-    search = read_search(folder)
+    search = read_oracle(folder)
     assert embedded(folder, html) == sorted(FIGURES)
     assert headline(search) in unescape(html)
     for table in (max_lr_table(search), accuracy_table(search)):
@@ -79,7 +79,7 @@ def test_page_has_tables_figures_fit_and_cost(folder: Path) -> None:
 
 def test_table_tells_interval_and_whether_silo_is_inside(folder: Path) -> None:
     inside = ("yes", "no", "yes", "yes", "no")
-    for m, row in enumerate(max_lr_table(read_search(folder)).rows):
+    for m, row in enumerate(max_lr_table(read_oracle(folder)).rows):
         low, high, *_ = interval(GRID[BEST[m]], 0.5)
         open_end = "…" * (m == 4)
         assert list(row[:4]) == [
@@ -94,17 +94,27 @@ def test_table_tells_interval_and_whether_silo_is_inside(folder: Path) -> None:
 def test_terminal_shows_the_rows_of_the_page(folder: Path) -> None:
     console = Console(width=140, _environ={})
     with console.capture() as capture:
-        console.print(oracle_table(read_search(folder)))
+        console.print(oracle_table(read_oracle(folder)))
     shown = capture.get()
     assert "…\n" not in shown
-    for row in (*max_lr_table(read_search(folder)).rows, *accuracy_table(read_search(folder)).rows):
+    for row in (*max_lr_table(read_oracle(folder)).rows, *accuracy_table(read_oracle(folder)).rows):
         for place, cell in enumerate(row):
-            assert place == 4 or all(part in shown for part in str(cell).split(" [", 1))
+            parts = re.split(r" (?=\[|±)|(?<=–)", str(cell))
+            assert place == 4 or all(part in shown for part in parts)
+
+
+def test_terminal_shows_the_choices_where_bounds_are_tuned(tuned: Path) -> None:
+    console = Console(width=80, _environ={})
+    with console.capture() as capture:
+        console.print(oracle_table(read_oracle(tuned)))
+    assert "bounds of max_lr" in capture.get()
+    assert "SILO" not in capture.get()
+    assert "Oracle" not in capture.get()
 
 
 def test_band_figure_draws_choices_intervals_open_ends_and_silo(folder: Path) -> None:
     (folder / "fit.json").write_text(json.dumps(FIT))
-    axes = figures.max_lr_by_cycle(read_search(folder)).axes[0]
+    axes = figures.max_lr_by_cycle(read_oracle(folder)).axes[0]
     assert axes.get_yscale() == "log"
     lines = {line.get_label(): np.asarray(line.get_ydata()) for line in axes.get_lines()}
     np.testing.assert_allclose(lines["Oracle"], [GRID[best] for best in BEST])
@@ -126,7 +136,7 @@ def test_colours_are_the_accuracy_below_the_cycles_best(tmp_path: Path) -> None:
         lost(r) if (r["cycle"], r["max_lr"], r["seed"]) == (2, 0.4, 1) else r for r in grid_rows()
     ]
     write_search(tmp_path, grid=grid)
-    axes = figures.accuracy_by_max_lr(read_search(tmp_path)).axes[0]
+    axes = figures.accuracy_by_max_lr(read_oracle(tmp_path)).axes[0]
     meshes = [c for c in axes.collections if c.get_array() is not None]
     for m, mesh in enumerate(meshes):
         below = np.asarray(mesh.get_array(), float).ravel()
@@ -230,7 +240,7 @@ def test_malformed_file_is_refused_in_one_line(
 def test_interval_that_cannot_be_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     write_search(tmp_path, choices=[choice(0) | change, *map(choice, range(1, 5))])
     with pytest.raises(ValueError, match=r"choices\.csv: (low|high|gaps) is"):
-        read_search(tmp_path)
+        read_oracle(tmp_path)
 
 
 @pytest.mark.parametrize(

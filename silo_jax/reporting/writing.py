@@ -1,16 +1,14 @@
 """Writes tables of numbers as CSV files."""
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from silo_jax.files import write_atomically
+from silo_jax.files import write_csv
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+def write_numbers(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes a CSV file whole or not at all.
 
     Args:
@@ -19,11 +17,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, An
         rows: What they hold, written with ten digits; a NaN, or a column that a row lacks, is an
             empty field.
     """
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _field(value) for name, value in row.items()} for row in rows)
-    write_atomically(path, buffer.getvalue())
+    write_csv(path, columns, [{name: _field(value) for name, value in row.items()} for row in rows])
 
 
 def _field(value: Any) -> Any:

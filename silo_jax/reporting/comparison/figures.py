@@ -109,7 +109,7 @@ def max_lr_by_cycle(comparison: Comparison) -> Figure:
         found = scores(comparison, way)
         cycles = np.arange(len(found.density))
         for index, option in enumerate(found.options):
-            line = styles[option] | {"markevery": (index, len(found.options))}
+            line = styles[option] | {"markevery": (index % len(cycles), len(found.options))}
             axes.plot(cycles, found.cycle_max_lr[index], label=option, **line)
         style.max_lr_axis(axes, "y", found.cycle_max_lr)
         axes.xaxis.set_major_locator(MaxNLocator(13, integer=True, min_n_ticks=1))

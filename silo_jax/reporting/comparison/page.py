@@ -7,7 +7,7 @@ from silo_jax.reporting.comparison import data, figures, tables, text
 from silo_jax.reporting.comparison.results import Comparison, read_comparison
 from silo_jax.reporting.page import Section, write_page
 from silo_jax.reporting.style import render_png
-from silo_jax.reporting.writing import write_csv
+from silo_jax.reporting.writing import write_numbers
 
 
 def write_comparison_report(workdir: str | PathLike[str]) -> Path:
@@ -24,9 +24,9 @@ def write_comparison_report(workdir: str | PathLike[str]) -> Path:
     """
     comparison = read_comparison(workdir)
     folder = comparison.workdir
-    write_csv(folder / "tables.csv", data.ACCURACY_COLUMNS, data.accuracy_rows(comparison))
-    write_csv(folder / "grid.csv", data.GRID_COLUMNS, data.grid_rows(comparison))
-    write_csv(folder / "time.csv", data.TIME_COLUMNS, data.time_rows(comparison))
+    write_numbers(folder / "tables.csv", data.ACCURACY_COLUMNS, data.accuracy_rows(comparison))
+    write_numbers(folder / "grid.csv", data.GRID_COLUMNS, data.grid_rows(comparison))
+    write_numbers(folder / "time.csv", data.TIME_COLUMNS, data.time_rows(comparison))
     return write_page(
         folder,
         title=comparison.title,

@@ -76,7 +76,8 @@ def comparison_table(comparison: Comparison, way: str | None = None) -> Terminal
     title = f"{comparison.title} ({shown})" if comparison.along_schedules else comparison.title
     table = TerminalTable(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for head in heads:
-        table.add_column(Text(head.replace("_", "_\n")), justify="right", overflow="fold")
+        head = head.replace("_", "_\n").replace("density ", "density\n")
+        table.add_column(Text(head), justify="right", overflow="fold")
     for row in rows:
         table.add_row(*(_terminal_cell(cell, len(comparison.options)) for cell in row))
     return table

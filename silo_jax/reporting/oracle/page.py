@@ -4,17 +4,17 @@ from os import PathLike
 from pathlib import Path
 
 from silo_jax.reporting.oracle import data, figures, tables, text
-from silo_jax.reporting.oracle.results import OracleSearch, read_search
+from silo_jax.reporting.oracle.results import OracleSearch, read_oracle
 from silo_jax.reporting.page import Section, write_page
 from silo_jax.reporting.style import render_png
-from silo_jax.reporting.writing import write_csv
+from silo_jax.reporting.writing import write_numbers
 
 
 def write_oracle_report(workdir: str | PathLike[str]) -> Path:
     """Writes oracle_summary.csv, figures/*.png and report.html of an Oracle search.
 
     Args:
-        workdir: Folder of the search; see `read_search` for the files in it.
+        workdir: Folder of the search; see `read_oracle` for the files in it.
 
     Returns:
         The path of report.html.
@@ -22,13 +22,13 @@ def write_oracle_report(workdir: str | PathLike[str]) -> Path:
     Raises:
         ValueError: If a result file is missing, empty or malformed.
     """
-    search = read_search(workdir)
-    write_csv(
+    search = read_oracle(workdir)
+    write_numbers(
         search.workdir / "oracle_summary.csv", data.SUMMARY_COLUMNS, data.summary_rows(search)
     )
     return write_page(
         search.workdir,
-        title=f"{search.names} · Oracle",
+        title=search.title,
         headline=text.headline(search),
         notes=text.notes(search),
         sections=_sections(search),

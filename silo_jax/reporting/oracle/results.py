@@ -46,7 +46,8 @@ class Curve(NamedTuple):
         upper: max_lr that is approached at full sparsity.
         steepness: β.
         delay: In cycles.
-        rms: Root of the mean square of the residuals in log max_lr.
+        rms: Root of the mean square of the residuals, relative to max_lr.
+        constant_rms: That of the best constant; NaN where it is not known.
     """
 
     lower: float
@@ -54,6 +55,7 @@ class Curve(NamedTuple):
     steepness: float
     delay: int
     rms: float
+    constant_rms: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class OracleSearch:
         workdir: Folder of the search.
         config: Nested experiment config.
         environment: Flat facts about software and hardware.
+        kind: "oracle" or "tune".
         tolerance: Of the Oracle interval, in percentage points of validation accuracy.
         grid: One row a cycle, max_lr and seed that was tried.
         silo: The same of SILO as configured; without rows where bounds are tuned.
@@ -75,6 +78,7 @@ class OracleSearch:
     workdir: Path
     config: Mapping[str, Any]
     environment: Mapping[str, str]
+    kind: str
     tolerance: float
     grid: Columns
     silo: Columns
@@ -82,9 +86,10 @@ class OracleSearch:
     fit: Curve | None
 
     @property
-    def names(self) -> str:
-        """Data set and model."""
-        return " · ".join(str(self.config[part]["name"]) for part in ("data", "model"))
+    def title(self) -> str:
+        """Data set, model, and what was searched."""
+        names = [str(self.config[part]["name"]) for part in ("data", "model")]
+        return " · ".join([*names, "Oracle" if self.kind == "oracle" else "bounds of max_lr"])
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -102,7 +107,7 @@ class OracleSearch:
         return np.isfinite(self.choices["max_lr"])
 
 
-def read_search(workdir: str | PathLike[str]) -> OracleSearch:
+def read_oracle(workdir: str | PathLike[str]) -> OracleSearch:
     """Reads and checks the result files of an Oracle search, or of one that tunes the bounds.
 
     Args:
@@ -121,20 +126,23 @@ def read_search(workdir: str | PathLike[str]) -> OracleSearch:
     if not isinstance(tolerance, int | float) or not 0 <= tolerance < np.inf:
         message = f"tolerance is {tolerance!r}; allowed: percentage points, 0 or more"
         raise ValueError(f"{folder / 'study.json'}: {message}")
-    is_tune = study.get("kind") == "tune"
+    kind = study.get("kind")
+    if kind not in ("oracle", "tune"):
+        raise ValueError(f"{folder / 'study.json'}: kind is {kind!r}; allowed: oracle, tune")
     search = OracleSearch(
         workdir=folder,
         config=read_config(folder / "config.json"),
         environment=read_environment(folder / "environment.json"),
+        kind=kind,
         tolerance=float(tolerance),
         grid=_read_networks(folder / "grid.csv"),
-        silo=no_rows(_GRID) if is_tune else _read_networks(folder / "silo.csv"),
+        silo=no_rows(_GRID) if kind == "tune" else _read_networks(folder / "silo.csv"),
         choices=read_csv(
             folder / "choices.csv", _CHOICES, key=("cycle",), optional=_CHOICES_MAY_LACK
         ),
         fit=_read_fit(folder / "fit.json"),
     )
-    num_cycles = 2 if is_tune else search.num_cycles
+    num_cycles = 2 if kind == "tune" else search.num_cycles
     for name in ("grid", "silo", "choices"):
         _check_range(folder / f"{name}.csv", getattr(search, name), search.seeds, num_cycles)
     _check_choices(folder / "choices.csv", search)
@@ -158,10 +166,12 @@ def _read_networks(path: Path) -> Columns:
 def _read_fit(path: Path) -> Curve | None:
     if not path.exists():
         return None
-    fit = read_object(path)
+    fit = Curve._field_defaults | read_object(path)
     for name in Curve._fields:
-        if not isinstance(fit.get(name), int | float):
-            raise ValueError(f"{path}: {name} is {fit.get(name)!r}; allowed: a number")
+        kinds = int if name == "delay" else int | float
+        if not isinstance(fit.get(name), kinds):
+            allowed = "a whole number" if name == "delay" else "a number"
+            raise ValueError(f"{path}: {name} is {fit.get(name)!r}; allowed: {allowed}")
     return Curve(**{name: fit[name] for name in Curve._fields})
 
 

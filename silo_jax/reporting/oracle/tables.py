@@ -18,6 +18,8 @@ from silo_jax.reporting.oracle.results import Curve, OracleSearch
 from silo_jax.reporting.page import Table
 from silo_jax.reporting.paired import format_difference
 
+_WITHOUT_SILO = ("cycle", "density %", "Oracle max_lr", "interval", "Oracle test %")
+
 
 def max_lr_table(search: OracleSearch) -> Table:
     """Builds the table of the Oracle's max_lr, its intervals, and SILO's beside them.
@@ -74,23 +76,36 @@ def oracle_table(search: OracleSearch) -> TerminalTable:
     """Builds the table of max_lr and accuracy for a terminal.
 
     Args:
-        search: Results of an Oracle search.
+        search: Results to show.
 
     Returns:
-        A row a cycle, without the intervals of one standard error.
+        A row a cycle, without the intervals of one standard error; where bounds are tuned, also
+        without SILO.
     """
-    title = f"{search.names} · Oracle"
-    table = TerminalTable(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = TerminalTable(
+        title=search.title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
     max_lr, accuracy = max_lr_table(search), accuracy_table(search)
     heads = [*max_lr.heads, *accuracy.heads[2:]]
-    shown = [place for place, head in enumerate(heads) if head != "one standard error"]
+    shown = [
+        place
+        for place, head in enumerate(heads)
+        if head != "one standard error" and (search.kind == "oracle" or head in _WITHOUT_SILO)
+    ]
     for place in shown:
-        head = Text(heads[place].replace(" ", "\n", 1))
-        table.add_column(head, justify="right", overflow="fold")
+        head = heads[place] if search.kind == "oracle" else heads[place].removeprefix("Oracle ")
+        table.add_column(head.replace(" ", "\n", 1), justify="right", overflow="fold")
     for left, right in zip(max_lr.rows, accuracy.rows, strict=True):
-        cells = [*left, *right[2:]]
-        table.add_row(*(Text(str(cells[place]).replace(" [", "\n[")) for place in shown))
+        cells = [str(cell) for cell in (*left, *right[2:])]
+        table.add_row(*(_terminal_cell(cells[place]) for place in shown))
     return table
+
+
+def _terminal_cell(cell: str) -> Text:
+    """Breaks a cell's line before its spread or interval, and within the Oracle interval."""
+    for mark, broken in ((" ±", "\n±"), (" [", "\n["), ("–", "–\n")):
+        cell = cell.replace(mark, broken) if len(cell) > 1 else cell
+    return Text(cell)
 
 
 def intervals(search: OracleSearch, part: str = "") -> list[str]:

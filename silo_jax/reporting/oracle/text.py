@@ -37,22 +37,14 @@ def headline(search: OracleSearch) -> str:
     if constant is None:
         return "Every max_lr diverged in the first cycle, so the Oracle has found nothing."
     silo = share_inside(by_cycle(search, search.silo, "max_lr"), low, high)
-    ratios = [
-        f"{ours / theirs:.3g} times its {name}"
-        for ours, theirs, name in zip(
-            cost(search.grid)[1:],
-            cost(search.silo)[1:],
-            ("training steps", "seconds"),
-            strict=True,
-        )
-        if theirs
-    ]
+    _, steps, seconds = np.divide(cost(search.grid), cost(search.silo))
     return (
         f"SILO's max_lr lies inside the Oracle interval, {_tolerance(search)}, in "
         f"{format_share(silo)}; the best constant max_lr, {format_constant(constant)}, in "
         f"{format_share(constant.share)}. High is {median_width(low, high):.3g} times low in the "
         f"median interval: the wider they are, the less it says to lie inside. "
-        f"{_difference(search)} The Oracle took {' and '.join(ratios)}."
+        f"{_difference(search)} The Oracle took {steps:.3g} times SILO's training steps and "
+        f"{seconds:.3g} times its seconds."
     )
 
 
@@ -230,7 +222,10 @@ def captions(search: OracleSearch) -> dict[str, str]:
 
 def fit_caption(fit: Curve) -> str:
     """Describes the fitted S-curve."""
+    constant = ""
+    if np.isfinite(fit.constant_rms):
+        constant = f"; of the best constant, {format_percent(fit.constant_rms)} %"
     return (
         "The S-curve that comes closest to the Oracle's choices; the root mean square of its "
-        f"residuals is {format_percent(fit.rms)} % of max_lr."
+        f"residuals is {format_percent(fit.rms)} % of max_lr{constant}."
     )

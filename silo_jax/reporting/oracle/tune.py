@@ -9,7 +9,7 @@ from silo_jax.reporting.aggregate import count, format_percent
 from silo_jax.reporting.oracle import tables, text, tune_figures
 from silo_jax.reporting.oracle.earlier import EarlierOracle, read_earlier
 from silo_jax.reporting.oracle.numbers import cost
-from silo_jax.reporting.oracle.results import OracleSearch, read_search
+from silo_jax.reporting.oracle.results import OracleSearch, read_oracle
 from silo_jax.reporting.page import Section, Table, write_page
 from silo_jax.reporting.style import render_png
 
@@ -18,7 +18,7 @@ def write_tune_report(workdir: str | PathLike[str]) -> Path:
     """Writes figures/*.png and report.html of the searches for lower and upper.
 
     Args:
-        workdir: Folder of the searches; see `read_search` for the files in it, of which cycle 0 is
+        workdir: Folder of the searches; see `read_oracle` for the files in it, of which cycle 0 is
             the dense network and cycle 1 the one pruned in one shot. With oracle.json the S-curve
             is set beside an Oracle's choices.
 
@@ -28,11 +28,11 @@ def write_tune_report(workdir: str | PathLike[str]) -> Path:
     Raises:
         ValueError: If a result file is missing, empty or malformed.
     """
-    search = read_search(workdir)
+    search = read_oracle(workdir)
     earlier = read_earlier(search.workdir / "oracle.json")
     return write_page(
         search.workdir,
-        title=f"{search.names} · bounds of max_lr",
+        title=search.title,
         headline=headline(search),
         notes=tune_notes(search),
         sections=_sections(search, earlier),
