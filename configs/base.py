@@ -73,7 +73,8 @@ def base_config() -> ConfigDict:
 
     config.model = ConfigDict()
     # A name of silo_jax.models.MODELS. Further fields of `model` are options of that family, such
-    # as `dtype` ("float32" or "bfloat16"); a config file adds those that it needs.
+    # as `dtype` ("float32" or "bfloat16"); a config file adds those that it needs, and so does
+    # the command line: `--config.model.activation=tanh`.
     config.model.name = "lenet_300_100"
 
     config.pruning = ConfigDict()

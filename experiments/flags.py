@@ -52,10 +52,16 @@ def parse_flags(argv: list[str], module: str, extra: Mapping[str, Flag]) -> dict
             sys.exit(0)
         _check_names(argv[1:], extra)
         overrides = [match for arg in argv if (match := _OVERRIDE.fullmatch(arg))]
-        plain = _parse([arg for arg in argv if not _OVERRIDE.fullmatch(arg)], extra)
+        config = _parse([arg for arg in argv if not _OVERRIDE.fullmatch(arg)], extra)["config"]
+        added = [override for override in overrides if _adds_option(config, override)]
         for override in overrides:
-            _check_override(plain["config"], override)
-        return _parse(argv, extra)
+            if override not in added:
+                _check_override(config, override)
+        texts = [override[0] for override in added]
+        values = _parse([arg for arg in argv if arg not in texts], extra)
+        for override in added:
+            _add_option(values["config"], override)
+        return values
 
 
 def _usage(module: str, extra: Mapping[str, Flag]) -> str:
@@ -145,6 +151,27 @@ def _check_override(config: ConfigDict, override: re.Match) -> None:
             parser.parse(override["value"][1:])
         except (TypeError, ValueError):
             raise ValueError(f"{override[0]}; allowed: {allowed}") from None
+
+
+def _adds_option(config: ConfigDict, override: re.Match) -> bool:
+    """Whether it sets a field of `model` that the config file leaves to the network's default."""
+    section, _, name = override["field"].partition(".")
+    return section == "model" and _is_section(config.get("model")) and name not in config.model
+
+
+def _add_option(config: ConfigDict, override: re.Match) -> None:
+    from silo_jax.models import MODELS, model_options
+
+    model, name = config.model, override["field"].partition(".")[2]
+    require_choice("model.name", model.name, MODELS)
+    options = model_options(model.name)
+    plain = [option for option, default in options.items() if type(default) in (str, *_PARSERS)]
+    require_choice("--config.model", name, {*model, *plain})
+    with config.unlocked():
+        model[name] = options[name]
+    _check_override(config, override)
+    text, kind = override["value"][1:], type(options[name])
+    model[name] = _PARSERS[kind][0].parse(text) if kind in _PARSERS else text
 
 
 def _is_section(value: Any) -> bool:
