@@ -21,8 +21,8 @@ def get_config() -> ConfigDict:
     config.model.hidden = (48, 24)
     config.pruning.num_cycles = 18
     config.pruning.fraction = 0.2
-    config.schedule.lower = 0.03
-    config.schedule.upper = 0.1
+    config.schedule.lower = 0.0224  # both by python -m experiments.tune
+    config.schedule.upper = 0.0669
     config.schedule.warmup_epochs = 0.5
     config.schedule.drop_epochs = (2.5, 3.5)
     config.training.epochs_per_cycle = 4

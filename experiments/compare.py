@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from rich.console import Console
 
 from experiments import launchers
 from experiments.flags import Flag, exit_on_bad_input, parse_flags
-from experiments.messages import keep_to_one_line
+from experiments.messages import keep_to_one_line, output
 
 _FLAGS = {
     "along": Flag(flags.DEFINE_string, "schedule", "FIELD", "what differs: schedule, or a field"),
@@ -59,7 +58,7 @@ def main(argv: list[str]) -> None:
         launcher = stack.enter_context(launchers.launching(values, experiment, workdir))
         run_comparison(launcher, comparison)
         page = write_report(workdir)
-    console = Console()
+    console = output()
     console.print(comparison_table(read_comparison(workdir)))
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
 

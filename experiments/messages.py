@@ -1,8 +1,17 @@
-"""What a run says on stderr: one line for what went wrong, whatever libraries would add to it."""
+"""What the entry points say: tables on stdout, and one line on stderr for what went wrong."""
 
 import logging
 import sys
 import warnings
+
+from rich.console import Console
+
+_WIDTH_OF_FILES = 140
+
+
+def output(*, quiet: bool = False) -> Console:
+    """Where results are told; what goes to a file or a pipe is not cut to a terminal's width."""
+    return Console(width=None if sys.stdout.isatty() else _WIDTH_OF_FILES, quiet=quiet)
 
 
 def keep_to_one_line() -> None:

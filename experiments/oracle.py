@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from rich.console import Console
 
 from experiments import launchers
 from experiments.flags import Flag, exit_on_bad_input, parse_flags
-from experiments.messages import keep_to_one_line
+from experiments.messages import keep_to_one_line, output
 from silo_jax.checks import require_choice
 
 GRID_FLAGS = {
@@ -73,7 +72,7 @@ def main(argv: list[str]) -> None:
         if values["fit"] and is_whole:
             fit = write_fit(workdir, choices)
         page = write_report(workdir)
-    console = Console()
+    console = output()
     console.print(oracle_table(read_oracle(workdir)))
     if fit is not None:
         told = f"relative residuals {fit.rms:.3f} rms, of the best constant {fit.constant_rms:.3f}"

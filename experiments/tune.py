@@ -12,11 +12,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from absl import flags
-from rich.console import Console
 
 from experiments import launchers
 from experiments.flags import Flag, exit_on_bad_input, parse_flags
-from experiments.messages import keep_to_one_line
+from experiments.messages import keep_to_one_line, output
 from experiments.oracle import GRID_FLAGS, hold_oracle, oracle_study, print_lines
 
 _FLAGS = {
@@ -54,7 +53,7 @@ def main(argv: list[str]) -> None:
             told = {"choices": chosen, "curve": s_curve_between(experiment, *bounds)}
             write_json(workdir / "oracle.json", told)
         page = write_report(workdir)
-    console = Console()
+    console = output()
     console.print(oracle_table(read_oracle(workdir)))
     if bounds is not None:
         print_lines(dict(zip(("lower", "upper"), bounds, strict=True)))
