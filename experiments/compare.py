@@ -78,7 +78,8 @@ def _comparison(experiment: Any, values: dict[str, Any]) -> Any:
     for name in ("schedules", "max_lrs"):
         if values[name]:
             raise ValueError(f"--{name}: given; allowed: with --along=schedule")
-    return compare_values(experiment, values["along"], values["values"].split(","))
+    texts = [text for text in values["values"].split(",") if text]
+    return compare_values(experiment, values["along"], texts)
 
 
 if __name__ == "__main__":

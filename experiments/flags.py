@@ -28,14 +28,14 @@ class Flag(NamedTuple):
       default: where it is not given.
       value: what stands for its value in the usage, such as "DIR"; "" for a switch.
       help: what it does, for ``--help``.
-      options: further arguments of ``define``, such as ``lower_bound``.
+      minimum: the smallest value allowed, of a number.
     """
 
     define: Callable[..., Any]
     default: Any
     value: str
     help: str
-    options: Mapping[str, Any] = {}
+    minimum: float | None = None
 
 
 def parse_flags(argv: list[str], module: str, extra: Mapping[str, Flag]) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _parse(argv: list[str], extra: Mapping[str, Flag]) -> dict[str, Any]:
     )
     flags.DEFINE_string("workdir", None, "directory of the results", flag_values=values)
     for name, flag in extra.items():
-        flag.define(name, flag.default, flag.help, flag_values=values, **flag.options)
+        flag.define(name, flag.default, flag.help, flag_values=values)
     surplus = _fill(values, argv)[1:]
     if surplus:
         require_choice("argument", surplus[0], _arguments(extra))
@@ -97,6 +97,9 @@ def _parse(argv: list[str], extra: Mapping[str, Flag]) -> dict[str, Any]:
         if not values[name].value:
             raise ValueError(f"--{name}: missing; allowed: --{name}=PATH")
     given = {name: values[name].value for name in ("workdir", *extra)}
+    for name, flag in extra.items():
+        if flag.minimum is not None and given[name] is not None and not given[name] >= flag.minimum:
+            raise ValueError(f"--{name}: {given[name]}; allowed: at least {flag.minimum}")
     return {"config": _loaded(values["config"]), **given}
 
 

@@ -24,7 +24,7 @@ FLAGS = {
         0.0,
         "SECONDS",
         "how long to wait for the other shares",
-        {"lower_bound": 0.0},
+        0.0,
     ),
     "strategy": Flag(
         flags.DEFINE_string, "", "map|vmap|shard", "how cells share a device; by default as fits it"
@@ -34,14 +34,10 @@ FLAGS = {
         0,
         "N",
         "cells in one program; 0 as fits the device",
-        {"lower_bound": 0},
+        0,
     ),
-    "ray_cpus": Flag(
-        flags.DEFINE_float, 1.0, "N", "CPUs that Ray gives each cell", {"lower_bound": 0.0}
-    ),
-    "ray_gpus": Flag(
-        flags.DEFINE_float, 0.0, "N", "GPUs that Ray gives each cell", {"lower_bound": 0.0}
-    ),
+    "ray_cpus": Flag(flags.DEFINE_float, 1.0, "N", "CPUs that Ray gives each cell", 0.0),
+    "ray_gpus": Flag(flags.DEFINE_float, 0.0, "N", "GPUs that Ray gives each cell", 0.0),
     "quiet": Flag(flags.DEFINE_bool, False, "", "no display of how far the cells are"),
 }
 _UNFINISHED = 3

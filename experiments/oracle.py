@@ -27,15 +27,11 @@ GRID_FLAGS = {
         7,
         "N",
         "values from a quarter of lower to twice upper",
-        {"lower_bound": 2},
+        2,
     ),
     "scale": Flag(flags.DEFINE_string, "log", "log|linear", "their spacing"),
-    "refinements": Flag(
-        flags.DEFINE_integer, 1, "N", "times two values are added by the best", {"lower_bound": 0}
-    ),
-    "tolerance": Flag(
-        flags.DEFINE_float, 0.5, "POINTS", "of the Oracle interval", {"lower_bound": 0.0}
-    ),
+    "refinements": Flag(flags.DEFINE_integer, 1, "N", "times two values are added by the best", 0),
+    "tolerance": Flag(flags.DEFINE_float, 0.5, "POINTS", "of the Oracle interval", 0.0),
 }
 _FITTED = ("lower", "upper", "steepness", "delay")
 _FLAGS = {

@@ -26,9 +26,7 @@ _FLAGS = {
     "cycles": Flag(
         flags.DEFINE_string, "", "A,B,…", "to measure; by default all of up to 10, else 8 of them"
     ),
-    "num_images": Flag(
-        flags.DEFINE_integer, 512, "N", "training images to measure on", {"lower_bound": 1}
-    ),
+    "num_images": Flag(flags.DEFINE_integer, 512, "N", "training images to measure on", 1),
 }
 
 

@@ -32,10 +32,8 @@ _FLAGS = {
         flags.DEFINE_bool, False, "", "one of several processes, which find each other"
     ),
     "coordinator": Flag(flags.DEFINE_string, None, "HOST:PORT", "process 0 of several"),
-    "num_processes": Flag(
-        flags.DEFINE_integer, None, "N", "how many there are", {"lower_bound": 1}
-    ),
-    "process_id": Flag(flags.DEFINE_integer, None, "I", "of this one, from 0", {"lower_bound": 0}),
+    "num_processes": Flag(flags.DEFINE_integer, None, "N", "how many there are", 1),
+    "process_id": Flag(flags.DEFINE_integer, None, "I", "of this one, from 0", 0),
 }
 
 
