@@ -30,7 +30,7 @@ from tests.refusals import refused
 from tests.run_files import rows_of
 from tests.tiny import tiny_config
 
-FILES = ("widths.csv", "histograms.csv", "cycles.csv")
+FILES = ("layer_histograms.csv", "histograms.csv", "widths.csv", "cycles.csv")
 MOMENTS = ("initialisation", "warmed_up", "end")
 SEEDS, CYCLES, NUM_IMAGES = (0, 1), (0, 2), 100
 WARM_UP = 7  # steps, of 20 an epoch
@@ -159,11 +159,14 @@ def test_learning_rates_and_accuracies_are_those_of_the_run(straight, experiment
 def test_histograms_count_all_values_once(straight):
     keys = ("seed", "cycle", "moment", "quantity", "layer")
     counts: Counter[tuple[str, ...]] = Counter()
-    for row in rows_of(straight / "histograms.csv"):
+    network, layers = rows_of(straight / "histograms.csv"), rows_of(straight / FILES[0])
+    for row in network + layers:
         counts[tuple(row[key] for key in keys)] += int(row["count"])
         assert float(row["left"]) < float(row["right"])
-    values = {tuple(r[k] for k in keys): int(r["num_values"]) for r in rows_of(straight / FILES[0])}
-    assert counts == values
+    widths = rows_of(straight / "widths.csv")
+    assert counts == {tuple(row[key] for key in keys): int(row["num_values"]) for row in widths}
+    assert {row["layer"] for row in network} == {"network"}
+    assert "network" not in {row["layer"] for row in layers}
 
 
 @pytest.mark.parametrize("num_looks", [4, 9])

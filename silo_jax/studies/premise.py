@@ -3,7 +3,7 @@
 The networks are those of an ordinary run, in ``run/`` below the study's directory. From the states
 at the ends of its cycles, each chosen cycle is started once more and trained to the end of its
 warm-up, which is the same bit for bit; what `silo_jax.diagnostics` finds there goes into
-``widths.csv``, ``histograms.csv`` and ``cycles.csv``.
+``widths.csv``, ``histograms.csv``, ``layer_histograms.csv`` and ``cycles.csv``.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +22,7 @@ from rich.progress import Progress
 from silo_jax.checkpoint import Checkpoints
 from silo_jax.checks import require_int
 from silo_jax.diagnostics import histogram, living_gradients, representations, spread
-from silo_jax.studies.premise_files import PremiseFiles, Row, cycles_of_run
+from silo_jax.studies.premise_files import NETWORK, PremiseFiles, Row, cycles_of_run
 from silo_jax.training.config import check_config
 from silo_jax.training.experiment import DeviceData, Experiment
 from silo_jax.training.interrupts import StopRequest
@@ -251,7 +251,7 @@ def _quantities(
         "after": {layer: unit.after for layer, unit in units.items()},
     }
     for layers in filter(None, quantities.values()):
-        layers["network"] = np.concatenate([values.reshape(-1) for values in layers.values()])
+        layers[NETWORK] = np.concatenate([values.reshape(-1) for values in layers.values()])
     return quantities
 
 

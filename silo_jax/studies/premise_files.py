@@ -9,6 +9,8 @@ from silo_jax.files import append_text, csv_text, write_atomically
 
 Row = dict[str, Any]
 
+NETWORK = "network"  # in place of a layer's name: all layers together
+
 WIDTH_COLUMNS = (
     *("seed", "cycle", "density", "moment", "quantity", "layer"),
     *("num_values", "std", "middle_90", "mean_size"),
@@ -31,6 +33,7 @@ class PremiseFiles:
 
     def __init__(self, directory: Path) -> None:
         self._tables = {
+            directory / "layer_histograms.csv": HISTOGRAM_COLUMNS,
             directory / "histograms.csv": HISTOGRAM_COLUMNS,
             directory / "widths.csv": WIDTH_COLUMNS,
             directory / "cycles.csv": CYCLE_COLUMNS,
@@ -40,8 +43,13 @@ class PremiseFiles:
                 write_atomically(path, csv_text(columns, [], header=True))
 
     def add(self, cycle_row: Row, widths: Sequence[Row], histograms: Sequence[Row]) -> None:
-        """Adds a cycle; what the tables have no column for is left out."""
-        rows = (histograms, widths, [cycle_row])
+        """Adds a cycle; what the tables have no column for is left out.
+
+        The histograms of the layers, many times as many rows, are in a file of their own.
+        """
+        network = [row for row in histograms if row["layer"] == NETWORK]
+        layers = [row for row in histograms if row["layer"] != NETWORK]
+        rows = (layers, network, widths, [cycle_row])
         for (path, columns), added in zip(self._tables.items(), rows, strict=True):
             told = [{name: row[name] for name in columns if name in row} for row in added]
             append_text(path, csv_text(columns, told))

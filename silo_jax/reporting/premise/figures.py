@@ -1,6 +1,7 @@
 """The figures of the premise: each function takes the results and returns a matplotlib figure."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -24,6 +25,8 @@ from silo_jax.reporting.premise.numbers import (
 from silo_jax.reporting.premise.results import MOMENTS, NETWORK, QUANTITIES, Premise
 
 _SMALLEST_SHARE = 1e-5
+_FEW_LAYERS = 8
+_ROOMY = 12  # columns in which numbers fit
 _OF_QUANTITY = {
     "gradient": {"color": style.BLUE, "marker": "o"},
     "before": {"color": style.VERMILION, "marker": "s"},
@@ -121,29 +124,35 @@ def update_by_density(premise: Premise) -> Figure:
 
 
 def widths_by_layer(premise: Premise, quantity: str) -> Figure:
-    """Draws each layer's width over that in the first cycle, a panel a moment, a row a layer."""
-    layers = layers_of(premise, quantity)
-    shares = {
-        moment: np.array([_relative(premise, moment, quantity, layer) for layer in layers])
-        for moment in premise.moments
-    }
-    logs = np.abs(np.log(np.stack(list(shares.values()))))
-    reach = max(2.0, float(np.exp(np.max(logs[np.isfinite(logs)], initial=0))))
-    figure = Figure(figsize=(8, 1.6 + (0.55 + 0.32 * len(layers)) * len(shares)))
-    panels = np.atleast_1d(figure.subplots(len(shares), 1, sharex=True))
-    for axes, (moment, share) in zip(panels, shares.items(), strict=True):
-        norm = LogNorm(1 / reach, reach)
+    """Draws each layer's width over that in the first cycle, a panel a moment, a row a layer.
+
+    The panels stand side by side if there are many layers.
+    """
+    layers, moments = layers_of(premise, quantity), premise.moments
+    shares = [
+        np.array([_relative(premise, moment, quantity, layer) for layer in layers])
+        for moment in moments
+    ]
+    are_many = len(layers) > _FEW_LAYERS
+    rows, columns = (1, len(moments)) if are_many else (len(moments), 1)
+    figure = Figure(figsize=(8, 1.6 + (0.55 + 0.3 * len(layers)) * rows))
+    panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    norm = _log_norm(shares)
+    for axes, moment, share in zip(panels, moments, shares, strict=True):
         image = axes.imshow(share, cmap="PuOr", norm=norm, aspect="auto", interpolation="nearest")
-        _write_cells(axes, share, np.abs(np.log(share)) / np.log(reach))
-        axes.set_yticks(range(len(layers)), [_short(layer) for layer in layers])
-        axes.set_title(MOMENTS[moment], loc="left", fontsize=12)
+        axes.set_title(MOMENTS[moment], loc="left", fontsize=10 if are_many else 12)
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-    panels[-1].set_xticks(range(len(premise.measured)), [str(c) for c in premise.measured])
-    panels[-1].set_xlabel("cycle")
-    label = f"width / that in cycle {premise.measured[0]}"
-    bar = figure.colorbar(image, ax=panels, label=label, pad=0.02, aspect=30)
+        if share.shape[1] * columns <= _ROOMY:
+            _write_cells(axes, share, norm)
+    axes.set_yticks(range(len(layers)), [_short(layer) for layer in layers])
+    cycles = [str(cycle) for cycle in premise.measured]
+    stride = -(-len(cycles) * columns // _ROOMY)
+    axes.set_xticks(range(0, len(cycles), stride), cycles[::stride])
+    figure.supxlabel("cycle", fontsize=12)
+    label, slim = f"width / that in cycle {cycles[0]}", 6 * figure.get_figheight()
+    bar = figure.colorbar(image, ax=panels, label=label, pad=0.02, aspect=slim)
     bar.outline.set_visible(False)
     _factors(bar.ax)
     return figure
@@ -197,12 +206,17 @@ def _short(layer: str) -> str:
     return name if len(name) <= 34 else f"{name[:14]}…{name[-19:]}"
 
 
-def _write_cells(axes: Axes, shares: NDArray[np.float64], darkness: NDArray[np.float64]) -> None:
-    if shares.shape[1] > 12:
-        return
+def _log_norm(shares: Sequence[NDArray[np.float64]]) -> LogNorm:
+    """The same distance from 1 both ways, a factor of 2 at least."""
+    logs = np.abs(np.log(np.stack(shares)))
+    reach = max(2.0, float(np.exp(np.max(logs[np.isfinite(logs)], initial=0))))
+    return LogNorm(1 / reach, reach)
+
+
+def _write_cells(axes: Axes, shares: NDArray[np.float64], norm: LogNorm) -> None:
+    text: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 10}
     for (row, column), share in np.ndenumerate(shares):
         if np.isfinite(share):
-            colour = "white" if darkness[row, column] > 0.7 else "black"
-            axes.text(
-                column, row, f"{share:.2g}", ha="center", va="center", fontsize=10, color=colour
-            )
+            is_dark = abs(float(norm(share)) - 0.5) > 0.35
+            colour = "white" if is_dark else "black"
+            axes.text(column, row, f"{share:.2g}", color=colour, **text)

@@ -61,7 +61,8 @@ class Premise:
         asked: Cycles that were asked for.
         num_images: On how many images it was measured.
         widths: One row a seed, cycle, moment, quantity and layer.
-        histograms: One row a seed, cycle, moment, quantity, layer and bin that is not empty.
+        histograms: One row a seed, cycle, moment, quantity and bin of the network's values that is
+            not empty.
         cycles: One row a seed and cycle.
         run: One row a seed and cycle of the run, also of those that were not measured.
     """
