@@ -101,7 +101,8 @@ def test_the_headline_tells_factors_with_their_spread_and_max_lr_beside(premise)
     assert f"{end.mean():.2f} ± {end.std(ddof=1):.2f} times wider at the end" in told
     assert "4.00 ± 0.00 times narrower at initialisation" in told
     assert "From the dense network to cycle 5 (32.77 % of the weights)" in told
-    assert f"ends at {factors.mean():.3g} times its start, max_lr (SILO) at 4 times" in told
+    assert "max_lr (SILO) ends at 4, and 1/width at initialisation of the gradients" in told
+    assert f"gradients at {factors.mean():.3g} (a factor of " in told
 
 
 def test_seeds_that_disagree_are_told(tmp_path):
@@ -109,7 +110,9 @@ def test_seeds_that_disagree_are_told(tmp_path):
     rows = (premise.widths["seed"] == 0) & (premise.widths["cycle"] == 0)
     premise.widths["std"][rows] /= 5
     assert change(premise, "initialisation", "before").agreeing == 2
-    assert re.search(r"times narrower in 2 of 3 seeds at initialisation", text.headline(premise))
+    assert re.search(
+        r"become narrower in only 2 of 3 seeds at initialisation", text.headline(premise)
+    )
 
 
 def test_tables_hold_the_numbers(premise):

@@ -1,5 +1,7 @@
 """What the measurement says, in sentences made from the numbers."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from silo_jax.reporting.aggregate import count, format_percent, over_present
@@ -30,9 +32,8 @@ def headline(premise: Premise) -> str:
         return "Only one cycle has been measured, so nothing can be told about pruning."
     shown = [name for name in ("gradient", "before") if name in premise.quantities]
     told = [_changes(premise, quantity) for quantity in shown]
-    compared = [_comparison(premise, quantity) for quantity in shown]
     way = f"From {_cycle(premise, 0)} to {_cycle(premise, -1)}"
-    return f"{way}, {'; '.join(told)}. {' '.join(filter(None, compared))}".strip()
+    return f"{way}, {'; '.join(told)}. {_comparison(premise, shown)}".strip()
 
 
 def notes(premise: Premise) -> list[str]:
@@ -89,8 +90,8 @@ def captions(premise: Premise) -> dict[str, str]:
         ),
         "inverse_widths": (
             "If the size of the updates is to stay as it is, max_lr has to follow 1/width. "
-            f"{_all_comparisons(premise)} Means over the seeds, scaled to start at 1 seed by seed"
-            f"{band}."
+            f"{_comparison(premise, premise.quantities)} Means over the seeds, scaled to start at "
+            f"1 seed by seed{band}."
         ),
         "widths_by_density": f"Standard deviation and middle 90 % of the network's values{band}.",
         "update_by_density": f"{_update(premise)}{band}.",
@@ -119,25 +120,28 @@ def _changes(premise: Premise, quantity: str) -> str:
 
 def _describe(found: Change) -> str:
     seeds = len(found.factors)
-    agreeing = f" in {found.agreeing} of {seeds} seeds" if found.agreeing < seeds else ""
-    return f"{found.times} times {found.way}{agreeing}"
+    if found.agreeing == seeds:
+        return f"{found.times} times {found.way}"
+    return f"narrower in only {np.sum(found.narrowing > 1)} of {seeds} seeds"
 
 
-def _comparison(premise: Premise, quantity: str, moment: str = "initialisation") -> str:
-    found = fit(premise, moment, quantity)
-    if found is None:
+def _comparison(premise: Premise, quantities: Sequence[str]) -> str:
+    """Tells where 1/width at initialisation ends, and how far from max_lr it is on the way."""
+    fits = {quantity: fit(premise, "initialisation", quantity) for quantity in quantities}
+    told = [
+        f"of the {QUANTITIES[quantity]} at {found.ends:.3g} (a factor of {found.apart:.3g} from "
+        f"max_lr on average over the cycles, {found.most:.3g} at most, in cycle "
+        f"{found.most_cycle})"
+        for quantity, found in fits.items()
+        if found is not None
+    ]
+    ends = [found.max_lr_ends for found in fits.values() if found is not None]
+    if not told:
         return ""
     return (
-        f"1/width of the {QUANTITIES[quantity]} {MOMENTS[moment]} ends at {found.ends:.3g} times "
-        f"its start, max_lr ({premise.schedule}) at {found.max_lr_ends:.3g} times; they lie a "
-        f"factor of {found.apart:.3g} apart on average over the cycles, {found.most:.3g} at most "
-        f"(cycle {found.most_cycle})."
+        f"Scaled to start at 1, max_lr ({premise.schedule}) ends at {ends[0]:.3g}, and 1/width at "
+        f"initialisation {_listed(told)}."
     )
-
-
-def _all_comparisons(premise: Premise) -> str:
-    told = [_comparison(premise, q) for q in premise.quantities]
-    return " ".join(filter(None, told))
 
 
 def _update(premise: Premise) -> str:
