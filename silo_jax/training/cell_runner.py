@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ class CellRunner:
           OSError: a file cannot be read or written; one line.
         """
         for cells in self._groups(work):
+            self._stop.raise_if_asked()
             with ExitStack() as holding:
                 for cell in cells:
                     directory = cell_files(self._directory, work, cell).directory
@@ -123,23 +125,24 @@ class CellRunner:
         step, last_save = int(ways[0][0].step), time.monotonic()
         while step < end and group.alive.any():
             if step and step % self._steps_per_cycle == 0:
-                policy = self._policy_after(replica(states, int(group.alive.argmax())))
+                policy = self._policy_after(states.replace(step=step))
                 states = self._next_cycle[policy]((states, points))
             cycle, epoch, epoch_end = self._experiment.position(step)
             states, sums, points = self._train_to(group, states, points, step, epoch_end)
-            if self._stop.signum is not None:
-                self._save(group, states)
-                self._stop.raise_if_asked()
+            if np.max(states.step, where=group.alive, initial=0) < epoch_end:
+                self._stop_if_asked(group, states)
             self._note_lost(group, states, sums)
             step = epoch_end
-            is_end = step == end
-            if is_end and work.keep_end:
-                self._save(group, states)
             self._add_rows(group, states, sums, (cycle, epoch))
-            if not is_end and time.monotonic() - last_save > _SECONDS_BETWEEN_SAVES:
+            if step == end:
+                break
+            self._stop_if_asked(group, states)
+            if time.monotonic() - last_save > _SECONDS_BETWEEN_SAVES:
                 self._save(group, states)
                 last_save = time.monotonic()
-        if not work.keep_end:
+        if work.keep_end:
+            self._save(group, states)
+        else:
             for file in files:
                 shutil.rmtree(file.checkpoints, ignore_errors=True)
 
@@ -200,8 +203,15 @@ class CellRunner:
     def _epochs_of(self, states: TrainState) -> "ReplicaEpochs | StreamedReplica":
         size = states.step.shape[0]
         if size not in self._epochs:
-            self._epochs[size] = make_epochs(self._experiment, states, self._strategy, self._stop)
+            make = partial(make_epochs, self._experiment, states, self._strategy, self._stop)
+            self._epochs[size] = self._stop.interruptibly(make)
         return self._epochs[size]
+
+    def _stop_if_asked(self, group: "_Group", states: TrainState) -> None:
+        """Saves the states and raises Stopped, if the process was asked to stop."""
+        if self._stop.signum is not None:
+            self._save(group, states)
+            self._stop.raise_if_asked()
 
     def _save(self, group: "_Group", states: TrainState) -> None:
         """Saves the states of a group, all of one step."""
