@@ -98,9 +98,14 @@ def _parse(argv: list[str], extra: Mapping[str, Flag]) -> dict[str, Any]:
             raise ValueError(f"--{name}: missing; allowed: --{name}=PATH")
     given = {name: values[name].value for name in ("workdir", *extra)}
     for name, flag in extra.items():
-        if flag.minimum is not None and given[name] is not None and not given[name] >= flag.minimum:
-            raise ValueError(f"--{name}: {given[name]}; allowed: at least {flag.minimum}")
+        if flag.minimum is not None:
+            _check_minimum(name, given[name], flag.minimum)
     return {"config": _loaded(values["config"]), **given}
+
+
+def _check_minimum(name: str, value: float | None, minimum: float) -> None:
+    if value is not None and not value >= minimum:
+        raise ValueError(f"--{name}: {value}; allowed: at least {minimum}")
 
 
 def _arguments(extra: Mapping[str, Flag]) -> tuple[str, ...]:

@@ -46,7 +46,11 @@ def end(module: str, *arguments: str, capsys) -> tuple[int, str, str]:
         ("compare", ("--max_lrs=0.1,x",), ("--max_lrs: '0.1,x'", "numbers")),
         ("compare", ("--max_lrs=-1",), ("max_lrs: (-1.0,)", "above 0")),
         ("compare", ("--along=rewind.polcy", "--values=lr"), ("along", "'rewind.policy'")),
-        ("compare", ("--along=rewind.policy", "--values=lf"), ("rewind.policy: 'lf'", "finetune, lr")),
+        (
+            "compare",
+            ("--along=rewind.policy", "--values=lf"),
+            ("rewind.policy: 'lf'", "finetune, lr"),
+        ),
         ("compare", ("--along=rewind.policy",), ("values",)),
         ("compare", ("--values=lr",), ("--values: given", "--along=FIELD")),
         ("compare", ("--along=rewind.policy", "--max_lrs=1"), ("--max_lrs: given",)),

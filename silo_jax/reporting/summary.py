@@ -115,8 +115,11 @@ def max_lr_caption(run: RunResults) -> str:
 
 def lr_caption(run: RunResults) -> str:
     """Describes the figure of the learning rate by step."""
+    planned = "as planned"
+    if run.config["schedule"]["name"] == "gradient_matched":
+        planned = "with the dense network's max_lr, as those of later cycles are measured"
     return (
-        "Learning rate over the steps of the whole run, as planned; faint lines part the cycles, "
+        f"Learning rate over the steps of the whole run, {planned}; faint lines part the cycles, "
         "which are numbered at the top."
     )
 
