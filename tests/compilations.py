@@ -1,11 +1,13 @@
-"""Which programs XLA compiles, in whatever thread."""
+"""Which programs XLA compiles, in whatever thread, and a way to compile each once."""
 
 import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 
 
 @contextmanager
@@ -24,3 +26,19 @@ def compilations() -> Iterator[list[str]]:
     finally:
         jax.config.update("jax_log_compiles", before)
         logging.getLogger("jax").removeHandler(handler)
+
+
+@contextmanager
+def compiled_once(directory: Path) -> Iterator[None]:
+    """Has XLA keep its programs in a directory while it is entered, and read them from there."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    try:
+        for name, value in zip(names, (str(directory), 0.0), strict=True):
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()

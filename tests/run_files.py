@@ -42,12 +42,12 @@ class StopAfter(StopRequest):
     """As if the process were asked to stop when it has looked so many times."""
 
     def __init__(self, num_looks: int) -> None:
-        self._looks_left = num_looks
+        self.looks_left = num_looks
 
     def interruptibly(self, act):
         return act()
 
     @property
     def signum(self) -> int | None:
-        self._looks_left -= 1
-        return signal.SIGTERM if self._looks_left < 0 else None
+        self.looks_left -= 1
+        return signal.SIGTERM if self.looks_left < 0 else None

@@ -13,10 +13,18 @@ from silo_jax.training.experiment import load_experiment
 from silo_jax.training.interrupts import Stopped, StopRequest
 from silo_jax.training.launch import Local, Share, UnfinishedError
 from silo_jax.training.progress import CellsProgress
+from tests.compilations import compiled_once
 from tests.run_files import StopAfter
 from tests.tiny import run_quietly, tiny_config
 
 SCORES = ("density", "max_lr", "train_loss", "val_loss", "val_accuracy", "test_accuracy")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quicker(tmp_path_factory):
+    """Launchers have programs of their own, which are often the same."""
+    with compiled_once(tmp_path_factory.mktemp("programs")):
+        yield
 
 
 def local(experiment, directory, **options):
@@ -92,6 +100,27 @@ def test_cells_that_are_stopped_go_on(three_cycles, straight, tmp_path, monkeypa
     assert not all(is_finished(tmp_path, work, cell, three_cycles) for cell in work.cells)
     local(three_cycles, tmp_path).run([work])
     assert scores(three_cycles, tmp_path, work) == straight
+
+
+def test_wherever_a_cell_is_stopped_no_line_is_missing(tmp_path):
+    """Also where it stands at the end of an epoch already, or at its own."""
+    experiment = load_experiment(tiny_config(evaluation__select="best_validation"))
+    stop = StopAfter(num_looks=10**9)
+    launcher = local(experiment, tmp_path, at_once=1, stop=stop)
+    found, reached = [], []
+    for looks in range(1, 10):
+        work = work_of(experiment, seeds=(0,), keep_end=True)._replace(name=f"stopped_{looks}")
+        files, stop.looks_left = cell_files(tmp_path, work, work.cells[0]), looks
+        try:
+            launcher.run([work])
+        except Stopped:
+            reached.append(files.latest_step())
+        stop.looks_left = 10**9
+        launcher.run([work])
+        found.append([{k: v for k, v in row.items() if k != "seconds"} for row in files.rows()])
+    assert len(set(reached)) > 3
+    assert len(found[0]) == experiment.num_cycles * experiment.epochs_per_cycle
+    assert all(rows == found[0] for rows in found)
 
 
 def test_a_line_that_a_kill_has_cut_off_is_computed_again(three_cycles, straight, tmp_path):
