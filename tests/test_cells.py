@@ -11,7 +11,7 @@ from silo_jax.training import cell_runner
 from silo_jax.training.cells import Cell, Work, cell_files, is_finished, read_cell
 from silo_jax.training.experiment import load_experiment
 from silo_jax.training.interrupts import Stopped, StopRequest
-from silo_jax.training.launch import Local, Share, UnfinishedError
+from silo_jax.training.launch import Local, Share, UnfinishedError, unfinished
 from silo_jax.training.progress import CellsProgress
 from tests.compilations import compiled_once
 from tests.run_files import StopAfter
@@ -152,12 +152,23 @@ def test_a_cell_goes_on_from_the_end_of_another(three_cycles, straight, tmp_path
     assert found == {key: row for key, row in straight.items() if key[0] == "seed_0"}
 
 
-def test_a_finished_cell_goes_on_to_a_later_end(three_cycles, straight, tmp_path):
-    launcher, work = local(three_cycles, tmp_path), work_of(three_cycles, seeds=(0, 1, 2))
+def test_a_finished_cell_goes_on_to_a_later_end_and_stays_finished(
+    three_cycles, straight, tmp_path
+):
+    stop = StopAfter(num_looks=10**9)
+    launcher, work = local(three_cycles, tmp_path, stop=stop), work_of(three_cycles, (0, 1, 2))
     short = tuple(cell._replace(end_cycle=1) for cell in work.cells)
-    launcher.run([work._replace(cells=short, keep_end=True)])
+    first = work._replace(cells=short, keep_end=True)
+    launcher.run([first])
+    stop.looks_left = 6
+    with pytest.raises(Stopped):
+        launcher.run([work])
+    assert min(cell_files(tmp_path, work, cell).latest_step() for cell in work.cells) > 40
+    stop.looks_left = 10**9
+    assert not unfinished(launcher, [first])
     launcher.run([work])
     assert scores(three_cycles, tmp_path, work) == straight
+    assert not unfinished(launcher, [first, work])
 
 
 @pytest.mark.parametrize("strategy", ["map", "vmap"])

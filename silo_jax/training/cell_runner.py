@@ -1,6 +1,5 @@
 """Runs cells, several at once as replicas of one program."""
 
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -144,7 +143,7 @@ class CellRunner:
             self._save(group, states)
         else:
             for file in files:
-                shutil.rmtree(file.checkpoints, ignore_errors=True)
+                file.drop_state()
 
     def _group_size(self, work: Work) -> int:
         """As many for each group of a work, so that one program serves all."""

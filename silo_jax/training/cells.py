@@ -102,9 +102,10 @@ class CellFiles:
         kept = [row for row in self.rows() if row["step"] <= step]
         if self._metrics.exists():
             write_atomically(self._metrics, "".join(json.dumps(row) + "\n" for row in kept))
+        self._dropped.unlink(missing_ok=True)
 
     def drop_state(self) -> None:
-        """Removes the state at the end of a finished cell, from which no other will start."""
+        """Removes the state of a finished cell, from which none will start."""
         self._dropped.touch()
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
@@ -119,7 +120,7 @@ class CellFiles:
         rows = self.rows()
         if not rows or "diverged" in rows[-1]:
             return bool(rows)
-        is_there = not with_state or self._dropped.exists() or self.latest_step() == step
+        is_there = not with_state or self._dropped.exists() or (self.latest_step() or 0) >= step
         return rows[-1]["step"] >= step and is_there
 
 
