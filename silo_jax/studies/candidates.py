@@ -104,6 +104,7 @@ def compare_schedules(
     )
     if not all(0 < value < math.inf for value in grid):
         raise ValueError(f"max_lrs: {grid}; allowed: finite numbers above 0")
+    check_study(experiment, grid)
     rise = schedule.upper / schedule.lower
     candidates = tuple(
         _schedule(name, value, value * rise if name == "silo" else value)
@@ -130,15 +131,49 @@ def compare_values(experiment: Experiment, field: str, texts: Sequence[str]) -> 
     allowed = {name for name in fields if name.startswith(CHANGEABLE)} - _FIXED
     require_choice("along", field, {"schedule", *allowed})
     own = fields[field]
+    check_study(experiment, ())
     values = list(dict.fromkeys([own, *(_parsed(field, text, type(own)) for text in texts)]))
     if len(values) < 2:
         raise ValueError(f"values: {values}; allowed: one at least that is not the config's own")
     options = tuple(str(value) for value in values)
-    max_lr, candidates = experiment.config.schedule.lower, []
+    candidates = []
     for option, value in zip(options, values, strict=True):
-        changes = _changes(field, value)
+        changes = policy_fields(value) if field == "rewind.policy" else {field: value}
+        max_lr = experiment.with_fields(changes).peaks[0]
         candidates.append(Candidate(option, max_lr, changes, changes))
     return Comparison(field, options, options[0], (), tuple(candidates), hindsight=False)
+
+
+def policy_fields(policy: str) -> dict[str, Any]:
+    """The fields of another way of rewinding; the rewind point goes where weights are not rewound.
+
+    Example:
+      >>> policy_fields("lr")
+      {'rewind.policy': 'lr', 'rewind.epoch': 0.0, 'rewind.step': 0}
+    """
+    no_point = {} if "weights" in policy else {"rewind.epoch": 0.0, "rewind.step": 0}
+    return {"rewind.policy": policy, **no_point}
+
+
+def check_study(experiment: Experiment, max_lrs: Sequence[float]) -> None:
+    """Refuses what cells cannot do, or not tell apart.
+
+    Raises:
+      ValueError: one line.
+    """
+    retries = experiment.config.training.divergence_retries
+    if retries:
+        raise ValueError(
+            f"training.divergence_retries: {retries}; allowed: 0 in studies, where a network that "
+            "diverges counts as such"
+        )
+    if len({cell_name(value) for value in max_lrs}) < len(max_lrs):
+        raise ValueError(f"max_lrs: {tuple(max_lrs)}; allowed: values that differ in six digits")
+
+
+def cell_name(max_lr: float, seed: int = 0) -> str:
+    """The directory of a cell below its work's: "max_lr_0.05/seed_0"."""
+    return f"max_lr_{max_lr:.6g}/seed_{seed}"
 
 
 def default_grid(lower: float, upper: float) -> tuple[float, ...]:
@@ -171,13 +206,6 @@ def _schedule(name: str, lower: float, upper: float) -> Candidate:
 
 
 def _default_schedules(experiment: Experiment) -> list[str]:
-    cannot_match = "finetune" in rewind_policies(experiment.config)
+    config = experiment.config
+    cannot_match = "finetune" in rewind_policies(config) or config.data.image_size > 0
     return [name for name in SCHEDULES if not (cannot_match and name == "gradient_matched")]
-
-
-def _changes(field: str, value: Any) -> dict[str, Any]:
-    """The fields to change; the rewind point goes where weights are not rewound."""
-    changes = {field: value}
-    if field == "rewind.policy" and "weights" not in value:
-        changes |= {"rewind.epoch": 0.0, "rewind.step": 0}
-    return changes

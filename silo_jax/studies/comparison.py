@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from silo_jax.files import write_csv
-from silo_jax.studies.candidates import Candidate, Comparison
+from silo_jax.studies.candidates import Candidate, Comparison, cell_name
 from silo_jax.studies.ranking import Scored, best_of
 from silo_jax.training.cells import Cell, Outcome, Row, Work, cell_files, cycle_rows, read_cell
 from silo_jax.training.experiment import Experiment
@@ -86,7 +86,7 @@ def _cells(experiment: Experiment, candidate: Candidate, end_cycle: int) -> tupl
     """The cells of a candidate, one a seed."""
     peaks = tuple(experiment.with_fields(candidate.fields).peaks)
     return tuple(
-        Cell(f"max_lr_{candidate.max_lr:.6g}/seed_{seed}", seed, peaks, 0, end_cycle)
+        Cell(cell_name(candidate.max_lr, seed), seed, peaks, 0, end_cycle)
         for seed in experiment.config.seeds
     )
 

@@ -11,12 +11,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from silo_jax.studies.candidates import cell_name, check_study
 from silo_jax.studies.interval import Interval, oracle_interval
 from silo_jax.studies.ranking import Scored, best_of
 from silo_jax.training.cells import Cell, Outcome, Work, cell_files, read_cell
 from silo_jax.training.config import rewind_policies
 from silo_jax.training.experiment import Experiment
 from silo_jax.training.launch import Launcher
+
+# The peaks are data; this is what a schedule's program depends on.
+PROGRAM = {"schedule.name": "constant", "schedule.peaks": ()}
 
 
 class Grid(NamedTuple):
@@ -141,6 +145,7 @@ def check_oracle(experiment: Experiment, grid: Grid) -> None:
         raise ValueError(f"max_lrs: {grid.max_lrs}; allowed: two numbers or more, above 0")
     if not np.all(np.diff(grid.max_lrs) > 0):
         raise ValueError(f"max_lrs: {grid.max_lrs}; allowed: ascending numbers")
+    check_study(experiment, grid.max_lrs)
 
 
 def search(launcher: Launcher, grid: Grid) -> Iterator[Choice]:
@@ -186,7 +191,7 @@ def _search_cycle(
             for value in to_try
             for seed in launcher.experiment.config.seeds
         )
-        work = Work(f"cycle_{cycle:02d}/stage_{stage}", cells, _PROGRAM, keep_end=True)
+        work = Work(f"cycle_{cycle:02d}/stage_{stage}", cells, PROGRAM, keep_end=True)
         launcher.run([work])
         works.append(work)
         found = (*choice.tried, *_read(launcher, work, cycle))
@@ -195,10 +200,6 @@ def _search_cycle(
             break
         to_try = grid.beside([one.max_lr for one in choice.tried], choice.best.max_lr)
     return choice, works
-
-
-# The peaks are data; this is what the schedule's program depends on.
-_PROGRAM = {"schedule.name": "constant", "schedule.peaks": ()}
 
 
 def _cell(
@@ -211,8 +212,7 @@ def _cell(
 ) -> Cell:
     cycle = len(path)
     peaks = (*path, *(max_lr for _ in range(experiment.num_cycles - cycle)))
-    name = f"max_lr_{max_lr:.6g}/seed_{seed}"
-    return Cell(name, seed, peaks, cycle, cycle + 1, after, origin)
+    return Cell(cell_name(max_lr, seed), seed, peaks, cycle, cycle + 1, after, origin)
 
 
 def _read(launcher: Launcher, work: Work, cycle: int) -> list[Tried]:

@@ -9,7 +9,7 @@ from typing import Any
 from silo_jax.files import write_csv
 from silo_jax.studies.fit import Fit, fit_s_curve
 from silo_jax.studies.interval import Interval
-from silo_jax.studies.oracle import Choice, Grid, search
+from silo_jax.studies.oracle import PROGRAM, Choice, Grid, search
 from silo_jax.training.cells import Cell, Row, Work, cycle_rows, read_cell
 from silo_jax.training.launch import Launcher
 from silo_jax.training.results import write_json
@@ -58,15 +58,15 @@ def run_oracle(launcher: Launcher, study: OracleStudy) -> list[Choice]:
 
 
 def run_silo(launcher: Launcher) -> None:
-    """Runs the config's own schedule with every seed, and writes silo.csv.
+    """Runs SILO with the config's bounds, steepness and delay, and writes silo.csv.
 
     Raises:
       UnfinishedError, Stopped, OSError: see `silo_jax.studies.oracle.search`.
     """
-    experiment = launcher.experiment
-    peaks, end = tuple(experiment.peaks), experiment.num_cycles
-    seeds = experiment.config.seeds
-    work = Work("silo", tuple(Cell(f"seed_{seed}", seed, peaks, 0, end) for seed in seeds), {})
+    experiment, fields = launcher.experiment, {"schedule.name": "silo", "schedule.peaks": ()}
+    peaks, end = tuple(experiment.with_fields(fields).peaks), experiment.num_cycles
+    cells = tuple(Cell(f"seed_{seed}", seed, peaks, 0, end) for seed in experiment.config.seeds)
+    work = Work("silo", cells, PROGRAM)
     launcher.run([work])
     steps, rows = experiment.lengths.steps_per_cycle, []
     for cell in work.cells:

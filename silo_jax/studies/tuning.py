@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from silo_jax.studies.oracle import Choice
+from silo_jax.studies.candidates import policy_fields
+from silo_jax.studies.oracle import PROGRAM, Choice
 from silo_jax.training.config import rewind_policies
 from silo_jax.training.experiment import Experiment
 
@@ -20,13 +21,13 @@ def one_shot(experiment: Experiment) -> Experiment:
     num_cycles, fraction = experiment.num_cycles, experiment.config.pruning.fraction
     if num_cycles < 2:
         raise ValueError(f"pruning.num_cycles: {num_cycles}; allowed: 2 or more, to tune both ends")
+    policy = rewind_policies(experiment.config)[-1]
     return experiment.with_fields(
         {
+            **PROGRAM,
+            **policy_fields(policy),
             "pruning.num_cycles": 2,
             "pruning.fraction": 1 - (1 - fraction) ** (num_cycles - 1),
-            "rewind.policy": rewind_policies(experiment.config)[-1],
-            "schedule.name": "constant",
-            "schedule.peaks": (),
         }
     )
 

@@ -26,8 +26,7 @@ from silo_jax.training.progress import CellsProgress
 from silo_jax.training.replica_epochs import ReplicaEpochs, StreamedReplica, make_epochs
 from silo_jax.training.replicas import replica, stack
 from silo_jax.training.scoring import needs_test
-from silo_jax.training.state import Sums, TrainState
-from silo_jax.training.step import all_finite
+from silo_jax.training.state import Sums, TrainState, all_finite
 from silo_jax.training.workdir import lock
 
 _SECONDS_BETWEEN_SAVES = 60.0
@@ -91,7 +90,9 @@ class CellRunner:
                     directory = cell_files(self._directory, work, cell).directory
                     directory.mkdir(parents=True, exist_ok=True)
                     holding.enter_context(lock(directory))
-                self._run_together(work, cells)
+                # Another process may have come further with them meanwhile.
+                for still in self._groups(work._replace(cells=tuple(cells))):
+                    self._run_together(work, still)
 
     def close(self) -> None:
         """Ends the processes that read data, if there are any."""
@@ -119,6 +120,7 @@ class CellRunner:
         size = self._group_size(work)
         ways += [ways[0]] * (size - len(ways))
         states, points = stack([state for state, _ in ways]), stack([point for _, point in ways])
+        self._epochs_of(states)  # compiled before the group's clock starts
         group = _Group(work, cells, files, alive=np.arange(size) < len(cells))
         end = cells[0].end_cycle * self._steps_per_cycle
         step, last_save = int(ways[0][0].step), time.monotonic()

@@ -120,8 +120,9 @@ class CellFiles:
         rows = self.rows()
         if not rows or "diverged" in rows[-1]:
             return bool(rows)
-        is_there = not with_state or self._dropped.exists() or (self.latest_step() or 0) >= step
-        return rows[-1]["step"] >= step and is_there
+        reached = rows[-1]["step"]
+        is_there = self._dropped.exists() or (self.latest_step() or 0) >= step
+        return reached > step or (reached == step and (is_there or not with_state))
 
 
 def cell_files(directory: Path, work: Work, cell: Cell) -> CellFiles:

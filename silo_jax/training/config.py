@@ -14,6 +14,8 @@ from silo_jax.rewinding import policies_of_cycles
 from silo_jax.training.criterion import needs_reference
 from silo_jax.training.fields import check_fields
 
+_MAX_STEPS = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class Durations:
@@ -84,6 +86,28 @@ def durations(config: ConfigDict, steps_per_epoch: int) -> Durations:
         drop_steps=tuple(round(epoch * steps_per_epoch) for epoch in schedule.drop_epochs),
         rewind_step=rewind_step,
     )
+
+
+def check_against_data(
+    config: ConfigDict, lengths: Durations, image_shape: tuple[int, ...]
+) -> None:
+    """Refuses more steps than can be counted, and crops that can miss the whole image.
+
+    Raises:
+      ValueError: one line with the field, its value and what is allowed.
+    """
+    num_cycles, side = config.pruning.num_cycles, min(image_shape[:2])
+    most = _MAX_STEPS // num_cycles
+    if lengths.steps_per_cycle > most:
+        unit = "steps" if config.training.steps_per_cycle else "epochs"
+        raise ValueError(
+            f"training.{unit}_per_cycle: {config.training[f'{unit}_per_cycle']}, "
+            f"{lengths.steps_per_cycle} steps; allowed: {most} steps, with {num_cycles} cycles"
+        )
+    if config.data.crop_padding >= side:
+        raise ValueError(
+            f"data.crop_padding: {config.data.crop_padding}; allowed: less than the images' {side}"
+        )
 
 
 def rewind_policies(config: ConfigDict) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ import optax
 from jax import lax
 
 from silo_jax.data import augment, normalize
-from silo_jax.training.state import Sums, TrainState, no_sums
-from silo_jax.training.step import DeviceSplit, Recipe, spread, steps_in_epoch, sums_of
+from silo_jax.training.state import Sums, TrainState, no_sums, sums_of
+from silo_jax.training.step import DeviceSplit, Recipe, spread, steps_in_epoch
 
 
 def evaluate(recipe: Recipe, batch_size: int, state: TrainState, data: DeviceSplit) -> Sums:

@@ -19,6 +19,7 @@ from silo_jax.pruning import layer_counts
 from silo_jax.rewinding import hold_last_lr
 from silo_jax.training.config import (
     Durations,
+    check_against_data,
     check_config,
     durations,
     flatten,
@@ -30,8 +31,6 @@ from silo_jax.training.criterion import needs_reference
 from silo_jax.training.optimizer import make_optimizer
 from silo_jax.training.state import TrainState, create_state
 from silo_jax.training.step import DeviceSplit, Recipe, steps_in_epoch
-
-_MAX_STEPS = 2**31 - 1
 
 CHANGEABLE = (
     "schedule.",
@@ -104,7 +103,7 @@ class Experiment:
                 config[section][field] = value
         check_config(config)
         lengths = durations(config, self.steps_per_epoch)
-        _check_against_data(config, lengths, self.image_shape)
+        check_against_data(config, lengths, self.image_shape)
         recipe = self.recipe
         changed = replace(
             self,
@@ -112,7 +111,8 @@ class Experiment:
             lengths=lengths,
             recipe=_recipe(config, lengths, recipe.model, recipe.mean, recipe.std, recipe.mesh),
         )
-        _check_weights_left(changed)
+        if any(name.startswith("pruning.") for name in fields):
+            _check_weights_left(changed)
         return changed
 
     def create_state(self, seed: int) -> TrainState:
@@ -163,7 +163,7 @@ def load_experiment(config: ConfigDict) -> Experiment:
         image_shape: tuple[int, ...] = (config.data.image_size, config.data.image_size, 3)
     else:
         image_shape = data.train.images.shape[1:]
-    _check_against_data(config, lengths, image_shape)
+    check_against_data(config, lengths, image_shape)
     model = create_model(num_classes=data.num_classes, **config.model)
     mean, std = _statistics(config, data, num_channels=image_shape[-1])
     experiment = Experiment(
@@ -205,24 +205,6 @@ def _load(config: ConfigDict) -> ImageData | EncodedData:
         validation_fraction=config.data.validation_fraction,
         seed=config.data.split_seed,
     )
-
-
-def _check_against_data(
-    config: ConfigDict, lengths: Durations, image_shape: tuple[int, ...]
-) -> None:
-    """Refuses more steps than can be counted, and crops that can miss the whole image."""
-    num_cycles, side = config.pruning.num_cycles, min(image_shape[:2])
-    most = _MAX_STEPS // num_cycles
-    if lengths.steps_per_cycle > most:
-        unit = "steps" if config.training.steps_per_cycle else "epochs"
-        raise ValueError(
-            f"training.{unit}_per_cycle: {config.training[f'{unit}_per_cycle']}, "
-            f"{lengths.steps_per_cycle} steps; allowed: {most} steps, with {num_cycles} cycles"
-        )
-    if config.data.crop_padding >= side:
-        raise ValueError(
-            f"data.crop_padding: {config.data.crop_padding}; allowed: less than the images' {side}"
-        )
 
 
 def _check_weights_left(experiment: Experiment) -> None:

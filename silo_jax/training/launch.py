@@ -1,12 +1,14 @@
 """Where the cells of a study are run: in this process, or on Ray (`silo_jax.training.on_ray`)."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+import jax
+
 from silo_jax.training.cell_runner import CellRunner
-from silo_jax.training.cells import Cell, Outcome, Work, is_finished, read_cell
+from silo_jax.training.cells import Cell, Work, is_finished
 from silo_jax.training.experiment import DeviceData, Experiment
 from silo_jax.training.interrupts import StopRequest
 from silo_jax.training.progress import CellsProgress
@@ -70,10 +72,15 @@ class Local:
         wait_seconds: how long it waits for other shares to finish their cells.
         stop: looked at about once a second while training.
         progress: where it is shown.
+
+        Raises:
+          ValueError: several at once on data that is streamed.
         """
         self.experiment, self.directory = experiment, directory
         self._strategy = strategy or default_strategy()
         self._at_once = at_once or default_at_once(experiment, self._strategy)
+        if self._at_once > 1 and not isinstance(experiment.data, DeviceData):
+            raise ValueError(f"at_once: {at_once}; allowed: 1 with data that is streamed")
         self._share, self._wait_seconds = share or Share(), wait_seconds
         self._stop, self._progress = stop, progress
         self._runners: dict[str, CellRunner] = {}
@@ -122,13 +129,14 @@ class Local:
 
 
 def default_at_once(experiment: Experiment, strategy: str) -> int:
-    """Cells that are trained together: one on a CPU device, and of streamed data; else 8 a device.
+    """Cells that are trained together: 8 a device, or one at a time where that is no slower.
 
-    On the CPU a network keeps the cores busy by itself (see ``benchmarks/replicas.py``).
+    So it is on the CPU, where a network keeps the cores busy by itself (see
+    ``benchmarks/replicas.py``), and with "map"; streamed data can be had by one at a time alone.
     """
     if not isinstance(experiment.data, DeviceData) or strategy == "map":
         return 1
-    return 8
+    return 8 * (len(jax.local_devices()) if strategy == "shard" else 1)
 
 
 def unfinished(launcher: Launcher, works: Sequence[Work]) -> list[tuple[Work, Cell]]:
@@ -140,9 +148,3 @@ def unfinished(launcher: Launcher, works: Sequence[Work]) -> list[tuple[Work, Ce
         for cell in work.cells
         if not is_finished(directory, work, cell, experiment)
     ]
-
-
-def outcomes(launcher: Launcher, work: Work) -> Iterator[tuple[Cell, Outcome]]:
-    """What each cell of a work has reached."""
-    for cell in work.cells:
-        yield cell, read_cell(launcher.directory, work, cell, launcher.experiment)

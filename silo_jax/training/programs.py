@@ -10,8 +10,8 @@ from silo_jax.training.experiment import Experiment
 from silo_jax.training.in_memory import InMemoryEpochs
 from silo_jax.training.interrupts import StopRequest
 from silo_jax.training.next_cycle import NextCycle
-from silo_jax.training.state import Sums, TrainState
-from silo_jax.training.step import all_finite, learning_rate
+from silo_jax.training.state import Sums, TrainState, all_finite
+from silo_jax.training.step import learning_rate
 from silo_jax.training.streaming import StreamedEpochs, streamed_epochs
 
 

@@ -32,6 +32,22 @@ def no_sums() -> Sums:
     return Sums(jnp.float32(0), jnp.int32(0), jnp.int32(0))
 
 
+def sums_of(
+    loss: jax.Array, logits: jax.Array, labels: jax.Array, weights: jax.Array | bool = True
+) -> Sums:
+    """The sums over a batch, without the images of weight False.
+
+    Args:
+      loss: summed over the batch, float32 scalar.
+      logits: of shape (b, num_classes).
+      labels: int32 (b,).
+      weights: bool (b,).
+    """
+    correct = (jnp.argmax(logits, -1) == labels) & weights
+    counted = jnp.broadcast_to(weights, labels.shape)
+    return Sums(loss, jnp.sum(correct, dtype=jnp.int32), jnp.sum(counted, dtype=jnp.int32))
+
+
 class TrainState(struct.PyTreeNode):
     """State between two steps. Pruned weights and their momentum are exactly 0 in it.
 
@@ -159,3 +175,9 @@ def start_cycle(
         masks=jax.tree.map(jnp.copy, state.next_masks),
         opt_state=opt_state,
     )
+
+
+def all_finite(state: TrainState) -> jax.Array:
+    """Whether the loss of the epoch so far, the weights and BatchNorm's statistics are finite."""
+    leaves = jax.tree.leaves((state.sums.loss, state.params, state.batch_stats))
+    return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]))

@@ -17,7 +17,7 @@ from silo_jax.distributed import DATA, batch_sharding
 from silo_jax.pruning import apply_masks, prune
 from silo_jax.schedules import cycle_schedule
 from silo_jax.training.criterion import criterion_of_run, needs_reference
-from silo_jax.training.state import Sums, TrainState
+from silo_jax.training.state import Sums, TrainState, sums_of
 
 PyTree = Any
 
@@ -281,12 +281,6 @@ def _prune(recipe: Recipe, state: TrainState, params: PyTree) -> PyTree:
     )
 
 
-def all_finite(state: TrainState) -> jax.Array:
-    """Whether the loss of the epoch so far, the weights and BatchNorm's statistics are finite."""
-    leaves = jax.tree.leaves((state.sums.loss, state.params, state.batch_stats))
-    return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]))
-
-
 def _furthest_step(recipe: Recipe, state: TrainState) -> jax.Array:
     """The step of the replicas that still train, which are the furthest ones; all prune at once.
 
@@ -298,19 +292,3 @@ def _furthest_step(recipe: Recipe, state: TrainState) -> jax.Array:
 def _data_step(recipe: Recipe, state: TrainState) -> jax.Array:
     """The step by which data is drawn: that of the first cycle where its data is repeated."""
     return state.step % recipe.steps_per_cycle if recipe.repeat_data else state.step
-
-
-def sums_of(
-    loss: jax.Array, logits: jax.Array, labels: jax.Array, weights: jax.Array | bool = True
-) -> Sums:
-    """The sums over a batch, without the images of weight False.
-
-    Args:
-      loss: summed over the batch, float32 scalar.
-      logits: of shape (b, num_classes).
-      labels: int32 (b,).
-      weights: bool (b,).
-    """
-    correct = (jnp.argmax(logits, -1) == labels) & weights
-    counted = jnp.broadcast_to(weights, labels.shape)
-    return Sums(loss, jnp.sum(correct, dtype=jnp.int32), jnp.sum(counted, dtype=jnp.int32))
