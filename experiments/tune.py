@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
     values = parse_flags(argv, "experiments.tune", _FLAGS)
     # Only now, so that wrong flags are answered at once.
     from silo_jax.reporting import write_report
-    from silo_jax.reporting.oracle import oracle_table, read_oracle
+    from silo_jax.reporting.oracle import earlier_summary, oracle_table, read_oracle
     from silo_jax.studies.oracle import check_oracle
     from silo_jax.studies.oracle_results import run_oracle
     from silo_jax.studies.tuning import found_bounds, one_shot, read_choices, s_curve_between
@@ -53,10 +53,12 @@ def main(argv: list[str]) -> None:
             told = {"choices": chosen, "curve": s_curve_between(experiment, *bounds)}
             write_json(workdir / "oracle.json", told)
         page = write_report(workdir)
-    console = output()
-    console.print(oracle_table(read_oracle(workdir)))
+    console, search = output(), read_oracle(workdir)
+    console.print(oracle_table(search))
     if bounds is not None:
         print_lines(dict(zip(("lower", "upper"), bounds, strict=True)))
+    if distance := earlier_summary(search):
+        print(distance)
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
     if bounds is None:
         print(f"every max_lr diverged in cycle {choices[-1].cycle}", file=sys.stderr)

@@ -80,13 +80,14 @@ def write_comparison(
     seeds: Sequence[int] = SEEDS,
     cycles: int = CYCLES,
     grid: Sequence[float] = GRID,
+    select: str = "last",
 ) -> list[Row]:
     """Writes the result files of a comparison and returns the rows of its cells."""
     rows = cell_rows(options, seeds=seeds, cycles=cycles) if rows is None else rows
     ways = chosen or {"tuned": 0.1, "hindsight": 0.2}
     study = {"kind": "comparison", "along": along, "options": list(options)}
     study |= {"reference": options[0], "max_lrs": list(grid) if along == "schedule" else []}
-    settings = config() | {"seeds": list(seeds)}
+    settings = config() | {"seeds": list(seeds), "evaluation": {"select": select}}
     settings["pruning"] = {"num_cycles": cycles, "fraction": 0.2}
     folder.mkdir(exist_ok=True)
     (folder / "study.json").write_text(json.dumps(study | {"hindsight": "hindsight" in ways}))

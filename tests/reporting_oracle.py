@@ -97,10 +97,11 @@ def write_search(
     silo: list[Row] | None = None,
     choices: list[Row] | None = None,
     seeds: Sequence[int] = SEEDS,
+    select: str = "last",
 ) -> None:
     """Writes the result files of a search."""
     cycles = 2 if kind == "tune" else len(BEST)
-    settings = config() | {"seeds": list(seeds)}
+    settings = config() | {"seeds": list(seeds), "evaluation": {"select": select}}
     settings["pruning"] = {"num_cycles": len(BEST), "fraction": 0.2}
     folder.mkdir(exist_ok=True)
     (folder / "study.json").write_text(json.dumps({"kind": kind, "tolerance": TOLERANCE}))

@@ -13,7 +13,7 @@ from rich.console import Console
 from scipy import stats
 
 from silo_jax.reporting import write_report
-from silo_jax.reporting.comparison import Comparison, comparison_table, read_comparison
+from silo_jax.reporting.comparison import Comparison, comparison_table, figures, read_comparison
 from silo_jax.reporting.comparison.tables import accuracy_table
 from silo_jax.reporting.comparison.text import headline
 from silo_jax.reporting.page import Strong
@@ -119,6 +119,15 @@ def test_page_has_every_table_and_figure_and_needs_nothing_else(folder: Path) ->
     assert len(sources) == len(FIGURES)
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert write_report(folder).read_text("utf-8") == html
+
+
+def test_axes_of_accuracy_end_little_above_100(tmp_path: Path) -> None:
+    rows = cell_rows(test=lambda option, max_lr, cycle, seed: 99.99 - 3 * cycle)
+    write_comparison(tmp_path, [row | {"val_accuracy": row["test_accuracy"]} for row in rows])
+    comparison = read_comparison(tmp_path)
+    for draw in (figures.accuracy_by_max_lr, figures.accuracy_by_density):
+        for axes in draw(comparison).axes:
+            assert axes.get_ylim()[1] <= 101
 
 
 def test_terminal_shows_the_table_that_counts_with_the_best_in_bold(folder: Path) -> None:

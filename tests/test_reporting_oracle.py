@@ -1,5 +1,6 @@
 """The numbers and sentences of an Oracle's report follow from its result files."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from silo_jax.reporting.oracle.numbers import (
     share_inside,
 )
 from silo_jax.reporting.oracle.results import Curve
+from silo_jax.reporting.oracle.tables import fit_table
 from silo_jax.reporting.oracle.text import headline, notes
 from tests.reporting_oracle import (
     BEST,
@@ -24,6 +26,7 @@ from tests.reporting_oracle import (
     SEEDS,
     SILO,
     choice,
+    density,
     grid_rows,
     lost,
     no_choice,
@@ -62,7 +65,10 @@ def test_headline_states_share_constant_width_difference_and_cost(tmp_path: Path
     low, high = stats.ttest_rel(silo, oracle).confidence_interval(0.95)
     assert f"is {written(np.mean(silo - oracle))} percentage points on average over 4" in text
     assert f"interval {written(low)} to {written(high)}, 3 seeds paired" in text
-    assert "The Oracle took 5 times SILO's training steps and 5 times its seconds." in text
+    assert text.endswith(
+        "The Oracle took 5 times SILO's training steps and 5 times its seconds, not counting what "
+        "it took to find SILO's bounds."
+    )
 
 
 def test_best_constant_of_a_hand_made_case() -> None:
@@ -103,6 +109,42 @@ def test_fitted_curve_is_silos(tmp_path: Path) -> None:
         bounds = {"lower": 0.03, "upper": 0.3, "steepness": 2.5, "delay": delay}
         expected = silo_jax.silo_peaks_from_sparsity(1 - search.choices["density"], **bounds)
         np.testing.assert_allclose(curve_by_cycle(Curve(**bounds, rms=0.0), search), expected, 1e-5)
+
+
+def test_residuals_are_curve_over_choice_less_one(tmp_path: Path) -> None:
+    fit = {"lower": 0.04, "upper": 0.2, "steepness": 2.0, "delay": 1, "rms": 0.25}
+    (tmp_path / "fit.json").write_text(json.dumps(fit))
+    write_search(tmp_path)
+    bounds = {name: fit[name] for name in ("lower", "upper", "steepness", "delay")}
+    sparsity = 1 - np.array([density(m) for m in range(CYCLES)])
+    curve = np.asarray(silo_jax.silo_peaks_from_sparsity(sparsity, **bounds))
+    write_report(tmp_path)
+    rows = read_rows(tmp_path / "oracle_summary.csv")
+    residuals = [value / GRID[best] - 1 for value, best in zip(curve, BEST, strict=True)]
+    np.testing.assert_allclose([float(row["fit_residual"]) for row in rows], residuals, 1e-4)
+    table = fit_table(search := read_oracle(tmp_path), search.fit)
+    assert [row[-1] for row in table.rows] == [written(100 * value) for value in residuals]
+
+
+def test_silo_and_the_best_constant_are_counted_in_the_same_cycles(tmp_path: Path) -> None:
+    # The last three intervals share no value, the first two are one and the same.
+    write_search(tmp_path, silo=silo_rows(cycles=2))
+    search = read_oracle(tmp_path)
+    assert "in 1 of 2 cycles (50 %); the best constant max_lr, any from " in headline(search)
+    assert "in 2 of 2 cycles (100 %)" in headline(search)
+    write_report(tmp_path)
+    rows = read_rows(tmp_path / "oracle_summary.csv")
+    assert [row["inside"] for row in rows] == ["1", "0", "", "", ""]
+    assert [row["constant_inside"] for row in rows] == ["1", "1", "", "", ""]
+
+
+@pytest.mark.parametrize("kind", ["oracle", "tune"])
+def test_choices_that_test_data_take_part_in_are_told(tmp_path: Path, kind: str) -> None:
+    pages = []
+    for select in ("best_validation", "best_test"):
+        write_search(tmp_path, kind=kind, select=select)
+        pages.append("Test data take part in every choice" in write_report(tmp_path).read_text())
+    assert pages == [False, True]
 
 
 def test_oracle_summary_has_every_number(tmp_path: Path) -> None:

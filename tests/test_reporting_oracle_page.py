@@ -15,8 +15,8 @@ from matplotlib.container import BarContainer
 from rich.console import Console
 
 from silo_jax.reporting import write_report
-from silo_jax.reporting.oracle import figures, oracle_table, read_oracle
-from silo_jax.reporting.oracle.tables import accuracy_table, max_lr_table
+from silo_jax.reporting.oracle import earlier_summary, figures, oracle_table, read_oracle
+from silo_jax.reporting.oracle.tables import accuracy_table, fit_table, max_lr_table
 from silo_jax.reporting.oracle.text import headline
 from tests.reporting_oracle import (
     BEST,
@@ -70,7 +70,9 @@ def test_page_has_tables_figures_fit_and_cost(folder: Path) -> None:
             assert "".join(f"<td>{cell}</td>" for cell in row) in html
     for name, value in (("lower", 0.03), ("upper", 0.2), ("steepness", 3), ("delay", 0)):
         assert f"<td>config.schedule.{name} = {value:g}</td>" in html
-    assert "25.00 % of max_lr" in html
+    assert "residuals, curve / max_lr − 1, is 25.00 % of max_lr" in html
+    for row in fit_table(search, search.fit).rows:
+        assert "".join(f"<td>{cell}</td>" for cell in row) in html
     assert "<td>Oracle</td><td>75</td><td>2,250</td><td>37.5</td>" in html
     assert "<td>SILO</td><td>15</td><td>450</td><td>7.5</td>" in html
     assert "<td>ratio</td><td>5</td><td>5</td><td>5</td>" in html
@@ -172,6 +174,21 @@ def test_tuned_bounds_stand_beside_an_oracle(tuned: Path) -> None:
     # Off by a factor of 2, 1 and 2: the mean of log₂ is 2/3.
     assert f"by a factor of {2 ** (2 / 3):.3g} on average" in html
     assert "in 2 of 3 cycles (67 %)" in html
+    summary = earlier_summary(read_oracle(tuned))
+    assert summary is not None
+    assert summary in unescape(html)
+
+
+def test_tuned_bounds_without_an_oracle_have_no_summary(tuned: Path) -> None:
+    assert earlier_summary(read_oracle(tuned)) is None
+
+
+def test_oracle_that_found_nothing_has_no_distance(tuned: Path) -> None:
+    nothing = {"cycle": 0, "max_lr": None, "low": None, "high": None}
+    write_json("oracle.json", {"choices": [nothing], "curve": [0.05, 0.1]})(tuned)
+    html = write_report(tuned).read_text("utf-8")
+    assert "The Oracle has no max_lr to set the S-curve beside" in html
+    assert "nan" not in (earlier_summary(read_oracle(tuned)) or "nan")
 
 
 def test_tuned_bounds_that_fall_or_are_not_there_are_told(tmp_path: Path) -> None:

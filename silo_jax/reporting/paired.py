@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
+from silo_jax.reporting.aggregate import count
+
 CONFIDENCE = 0.95
 
 
@@ -66,6 +68,21 @@ def format_difference(paired: Paired) -> str:
     if not np.isfinite(paired.low):
         return signed(paired.mean)
     return f"{signed(paired.mean)} [{signed(paired.low)}, {signed(paired.high)}]"
+
+
+def describe_interval(paired: Paired) -> str:
+    """Writes the interval and the number of seeds in words.
+
+    Example:
+        >>> describe_interval(Paired(0.5, -0.25, 1.25, 3))
+        '95 % confidence interval −0.25 to +1.25, 3 seeds paired'
+        >>> describe_interval(Paired(0.5, np.nan, np.nan, 1))
+        '1 seed, so no confidence interval'
+    """
+    seeds = count(paired.pairs, "seed")
+    if not np.isfinite(paired.low):
+        return f"{seeds}, so no confidence interval"
+    return f"95 % confidence interval {signed(paired.low)} to {signed(paired.high)}, {seeds} paired"
 
 
 def signed(value: float) -> str:

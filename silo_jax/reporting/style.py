@@ -118,6 +118,18 @@ def max_lr_axis(axes: Axes, which: Literal["x", "y"], max_lr: NDArray[np.float64
     axis.set_minor_locator(NullLocator())
 
 
+def accuracy_axis(axes: Axes, split: str, bottom: float | None = None) -> None:
+    """Makes y an axis of accuracy, which ends little above 100 %, once all is drawn.
+
+    Args:
+        axes: Where.
+        split: Whose accuracy it is, e.g. "test".
+        bottom: The lower end in per cent; None leaves it.
+    """
+    axes.set_ylabel(f"{split} accuracy, %")
+    axes.set_ylim(bottom=bottom, top=min(axes.get_ylim()[1], 101))
+
+
 def focus(values: ArrayLike, room: float = 15.0) -> float | None:
     """Finds where an accuracy axis may end below, so that the good values stay apart.
 

@@ -59,10 +59,10 @@ def accuracy_rows(comparison: Comparison) -> list[Row]:
         comparison: Results to list.
 
     Returns:
-        A row a way, cycle and option: accuracies in per cent; ``best`` and ``best_other`` by mean
-        test accuracy; ``difference`` is reference − option in test accuracy, with its 95 %
-        interval, over ``pairs`` seeds. Rows without a cycle are means over the pruned cycles, of
-        the seeds that have all of them.
+        A row a way, cycle and option: accuracies in per cent; ``best`` by mean test accuracy and
+        ``best_other`` by mean validation accuracy; ``difference`` is reference − option in test
+        accuracy, with its 95 % interval, over ``pairs`` seeds. Rows without a cycle are means over
+        the pruned cycles, of the seeds that have all of them.
     """
     rows = []
     for way in comparison.ways:

@@ -10,7 +10,13 @@ from matplotlib.ticker import MaxNLocator
 from silo_jax.reporting import style
 from silo_jax.reporting.aggregate import over_present
 from silo_jax.reporting.comparison.data import grid_rows
-from silo_jax.reporting.comparison.numbers import CLAIMED, differences, scores, way_that_counts
+from silo_jax.reporting.comparison.numbers import (
+    CLAIMED,
+    OWN,
+    differences,
+    scores,
+    way_that_counts,
+)
 from silo_jax.reporting.comparison.results import Comparison
 
 _COLOURS = (
@@ -66,7 +72,7 @@ def accuracy_by_density(comparison: Comparison) -> Figure:
                 found.density, mean - std, mean + std, color=line["color"], alpha=shade, linewidth=0
             )
         style.density_axis(axes, found.density)
-        axes.set_ylabel("test accuracy, %")
+        style.accuracy_axis(axes, "test")
         axes.set_title(_title(comparison, way), loc="left", fontsize=12)
     _legend(figure, panels[0])
     return figure
@@ -85,7 +91,7 @@ def differences_by_density(comparison: Comparison) -> Figure:
     for axes, option in zip(panels, others, strict=False):
         mean, low, high, _ = np.transpose(differences(found, comparison.reference, option))
         color = styles[option]["color"]
-        if comparison.along_schedules:
+        if comparison.along_schedules and option not in OWN:
             axes.axhspan(*CLAIMED, color=style.GREEN, alpha=0.12, linewidth=0)
         axes.axhline(0, color=style.GREY, linewidth=1)
         axes.fill_between(found.density, low, high, color=color, alpha=0.2, linewidth=0)
@@ -140,8 +146,7 @@ def accuracy_by_max_lr(comparison: Comparison) -> Figure:
             for row in chosen:
                 axes.plot(row["max_lr"], row[name], "o", color=line["color"], **ring, zorder=5)
         axes.set_title(title, loc="left", fontsize=12)
-        axes.set_ylabel("validation accuracy, %")
-        axes.set_ylim(bottom=style.focus([row[name] for row in rows]))
+        style.accuracy_axis(axes, "validation", style.focus([row[name] for row in rows]))
     style.max_lr_axis(panels[1], "x", np.array(comparison.max_lrs))
     panels[1].set_xlabel("max_lr of the dense network (log scale)")
     _legend(figure, panels[0])

@@ -1,5 +1,6 @@
 """What follows from a comparison's cells: scores, differences, and whether the claim holds."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from silo_jax.reporting.comparison.results import Comparison
 from silo_jax.reporting.paired import Paired, paired_difference
 
 CLAIMED = (2.0, 4.0)
+OWN = ("gradient_matched",)  # schedules of this project's own, which the claim is not about
 
 
 class Scores(NamedTuple):
@@ -102,8 +104,8 @@ def best_other(
 
 
 def rivals_by_cycle(found: Scores, reference: str) -> list[str | None]:
-    """Picks the other option with the highest mean test accuracy in each cycle."""
-    means = over_present(found.test).mean
+    """Picks the other option with the highest mean validation accuracy in each cycle."""
+    means = over_present(found.val).mean
     return [best_other(found.options, reference, column) for column in means.T]
 
 
@@ -128,11 +130,17 @@ def over_pruned(accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
     return accuracy[..., 1:, :].mean(axis=-2)
 
 
+def overall_difference(found: Scores, reference: str, other: str) -> Paired:
+    """Takes reference − other in mean test accuracy over the pruned cycles, paired over seeds."""
+    test = over_pruned(found.test)
+    return paired_difference(*(test[found.options.index(name)] for name in (reference, other)))
+
+
 class Contest(NamedTuple):
-    """The reference against the one other option that is best over all pruned cycles.
+    """The reference against the one rival that is best over all pruned cycles.
 
     Attributes:
-        rival: The other option of the highest mean validation accuracy over the pruned cycles.
+        rival: The option of the highest mean validation accuracy over the pruned cycles.
         overall: Mean difference in test accuracy over the pruned cycles, paired over seeds.
         by_cycle: The difference in each pruned cycle.
     """
@@ -149,22 +157,23 @@ class Contest(NamedTuple):
         return self.overall.mean >= CLAIMED[0] - 1e-9 and self.overall.low > 0
 
 
-def contest(found: Scores, reference: str) -> Contest | None:
+def contest(found: Scores, reference: str, apart: Collection[str] = ()) -> Contest | None:
     """Sets the reference against its best rival.
 
     Args:
         found: Of the way that counts.
         reference: The option that is compared.
+        apart: Options that are no rivals.
 
     Returns:
         The contest; None without pruned cycles or without a rival that has all of them.
     """
     if len(found.density) < 2:
         return None
-    rival = best_other(found.options, reference, over_present(over_pruned(found.val)).mean)
+    accuracy = over_present(over_pruned(found.val)).mean
+    no_rival = np.isin(found.options, list(apart))
+    rival = best_other(found.options, reference, np.where(no_rival, np.nan, accuracy))
     if rival is None:
         return None
-    test = over_pruned(found.test)
-    ours, theirs = (test[found.options.index(option)] for option in (reference, rival))
     by_cycle = differences(found, reference, rival)[1:]
-    return Contest(rival, paired_difference(ours, theirs), by_cycle)
+    return Contest(rival, overall_difference(found, reference, rival), by_cycle)

@@ -187,12 +187,14 @@ def _check_cells(path: Path, comparison: Comparison) -> None:
     check(path, cells, "cycle", (cycle >= 0) & (cycle < end), f"0 to {end - 1}")
     check(path, cells, "diverged", np.isin(cells["diverged"], (0, 1)), "0, 1")
     finished = cells["diverged"] == 0
+    if not finished.any():
+        raise ValueError(f"{path}: every network diverged in its first cycle; nothing to compare")
     in_range = ~finished | ((density > 0) & (density <= 1))
     check(path, cells, "density", in_range, "above 0, up to 1")
     for name in ("val_accuracy", "test_accuracy"):
         there = np.isfinite(cells[name]) == finished
         check(path, cells, name, there, "a number, or empty with diverged 1")
-    missing = set(range(max(cycle[finished], default=0) + 1)) - set(cycle[finished])
+    missing = set(range(max(cycle[finished]) + 1)) - set(cycle[finished])
     if missing:
         raise ValueError(f"{path}: cycle {min(missing)} is finished by no network")
 

@@ -6,15 +6,18 @@ from numpy.typing import NDArray
 from silo_jax.reporting.aggregate import count, format_percent, format_spread, over_present
 from silo_jax.reporting.comparison.numbers import (
     CLAIMED,
+    OWN,
     Contest,
     Scores,
     contest,
     over_pruned,
+    overall_difference,
     scores,
     way_that_counts,
 )
 from silo_jax.reporting.comparison.results import Comparison
-from silo_jax.reporting.paired import Paired, signed
+from silo_jax.reporting.paired import describe_interval, signed
+from silo_jax.reporting.protocol import protocol_notes
 
 _WAYS = {
     "tuned": "max_lr tuned on the dense network",
@@ -31,16 +34,17 @@ def headline(comparison: Comparison) -> str:
 
     Returns:
         For schedules, whether 2–4 % higher test accuracy is found: the mean difference over the
-        pruned cycles against the one best rival, its interval, and its range over the densities.
+        pruned cycles against the one best rival in use, its interval, and its range over the
+        densities; and then that against this project's own schedules.
         For another axis, the mean test accuracy of each option and the same difference, no claim.
     """
     found = scores(comparison, way_that_counts(comparison))
     if len(found.density) < 2:
         return "No pruned network has been trained yet, so nothing can be told about pruning."
-    met = contest(found, comparison.reference)
-    if comparison.along_schedules:
-        return _verdict(comparison, met)
-    return _plain(comparison, found, met)
+    if not comparison.along_schedules:
+        return _plain(comparison, found, contest(found, comparison.reference))
+    met = contest(found, comparison.reference, apart=OWN)
+    return " ".join([_verdict(comparison, met), *_against_own(comparison, found)])
 
 
 def _verdict(comparison: Comparison, met: Contest | None) -> str:
@@ -48,12 +52,28 @@ def _verdict(comparison: Comparison, met: Contest | None) -> str:
         f"The claim of {CLAIMED[0]:g}–{CLAIMED[1]:g} % higher test accuracy than other schedules"
     )
     if met is None:
-        return f"{claim} cannot be told: no other schedule has a seed with every cycle."
+        return f"{claim} cannot be told: no schedule in use has a seed with every cycle."
     if met.holds is None:
         reason = f"cannot be told with {count(met.overall.pairs, 'seed')}"
     else:
         reason = "holds here" if met.holds else "does not hold here"
     return f"{claim} {reason}: {_difference(comparison, met)}."
+
+
+def _against_own(comparison: Comparison, found: Scores) -> list[str]:
+    sentences = []
+    for own in OWN:
+        if own not in found.options:
+            continue
+        apart = overall_difference(found, comparison.reference, own)
+        told = "they share no seed with every cycle"
+        if apart.pairs:
+            told = (
+                f"{comparison.reference} − {own} is {signed(apart.mean)} percentage points on "
+                f"average over the same densities ({describe_interval(apart)})"
+            )
+        sentences.append(f"{own} is a schedule of this project's own, not in the claim: {told}.")
+    return sentences
 
 
 def _plain(comparison: Comparison, found: Scores, met: Contest | None) -> str:
@@ -79,22 +99,15 @@ def _difference(comparison: Comparison, met: Contest) -> str:
     hindsight = way_that_counts(comparison) == "hindsight"
     sentences = [
         f"{reference} − {rival} in test accuracy is {signed(overall.mean)} percentage points on "
-        f"average over {_densities(len(means))} ({_interval(overall)}), from {signed(min(means))} "
-        f"to {signed(max(means))} by density",
-        f"{rival} is the other option with the highest mean validation accuracy over them"
+        f"average over {_densities(len(means))} ({describe_interval(overall)}), from "
+        f"{signed(min(means))} to {signed(max(means))} by density",
+        f"{rival} is the rival with the highest mean validation accuracy over them"
         f"{', each with its best peak in hindsight' if hindsight else ''}",
     ]
     if met.holds is not None:
         sentences[0] += f", with its interval above 0 at {above} and below 0 at {below} of them"
         sentences.append(_UNCORRECTED)
     return ". ".join(sentences)
-
-
-def _interval(paired: Paired) -> str:
-    seeds = f"{count(paired.pairs, 'seed')}"
-    if not np.isfinite(paired.low):
-        return f"{seeds}, so no confidence interval"
-    return f"95 % confidence interval {signed(paired.low)} to {signed(paired.high)}, {seeds} paired"
 
 
 def _densities(number: int) -> str:
@@ -108,10 +121,11 @@ def notes(comparison: Comparison) -> list[str]:
         comparison: Results to look at.
 
     Returns:
-        A sentence each for unfinished and diverged cells, options without a choice, choices at the
-        edge of the grid, and densities that differ between options.
+        A sentence each for choices that test data take part in, unfinished and diverged cells,
+        options without a choice, choices at the edge of the grid, and densities that differ
+        between options.
     """
-    found = _unfinished(comparison)
+    found = protocol_notes(comparison.config) + _unfinished(comparison)
     found += _divergences(comparison)
     for way in comparison.ways:
         nothing = [o for o in comparison.options if np.isnan(comparison.chosen_max_lr(way, o))]
@@ -202,8 +216,8 @@ def table_caption(comparison: Comparison, way: str) -> str:
             "standard deviation; in parentheses the number of seeds where some are missing."
         )
     caption += (
-        f" The best mean is bold. Second column: {comparison.reference} − the best other at that "
-        "density, in percentage points"
+        f" The best mean is bold. Second column: {comparison.reference} − the best other by "
+        "validation accuracy at that density, in percentage points of test accuracy"
     )
     if len(comparison.seeds) > 1:
         caption += f", with the 95 % confidence interval paired over seeds. {_UNCORRECTED}"

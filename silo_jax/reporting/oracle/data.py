@@ -11,16 +11,18 @@ from silo_jax.reporting.oracle.numbers import (
     best_constant,
     by_cycle,
     curve_by_cycle,
+    fit_residuals,
     is_inside,
     oracle_accuracy,
     silo_accuracy,
+    silo_and_intervals,
 )
 from silo_jax.reporting.oracle.results import OracleSearch
 
 SUMMARY_COLUMNS = (
     *("cycle", "density", "max_lr", "low", "high", "low_open", "high_open", "gaps"),
     *("se_low", "se_high", "silo_max_lr", "inside", "se_inside", "constant", "constant_inside"),
-    *("fit_max_lr", "val_mean", "silo_val_mean", "test_mean", "test_std"),
+    *("fit_max_lr", "fit_residual", "val_mean", "silo_val_mean", "test_mean", "test_std"),
     *("silo_test_mean", "silo_test_std", "difference", "difference_low", "difference_high"),
     *("pairs", "num_values", "num_diverged", "steps", "seconds", "silo_steps", "silo_seconds"),
 )
@@ -45,6 +47,7 @@ def summary_rows(search: OracleSearch) -> list[dict[str, Any]]:
     columns |= inside_by_cycle(search)
     if search.fit is not None:
         columns["fit_max_lr"] = curve_by_cycle(search.fit, search)
+        columns["fit_residual"] = fit_residuals(search.fit, search)
     for part, accuracy in (("", oracle_accuracy), ("silo_", silo_accuracy)):
         columns[f"{part}val_mean"] = over_present(accuracy(search, "val_accuracy")).mean
         test = over_present(accuracy(search, "test_accuracy"))
@@ -60,15 +63,16 @@ def summary_rows(search: OracleSearch) -> list[dict[str, Any]]:
 
 
 def inside_by_cycle(search: OracleSearch) -> dict[str, Floats]:
-    """Tells by cycle whether SILO, and the best constant, lie inside the intervals; else NaN."""
-    choices = search.choices
-    silo = by_cycle(search, search.silo, "max_lr")
-    columns = {"silo_max_lr": silo}
+    """Tells by cycle whether SILO, and the best constant, lie inside the intervals.
+
+    NaN in cycles that SILO has not reached or that have no interval.
+    """
+    columns = {"silo_max_lr": by_cycle(search, search.silo, "max_lr")}
     for part in ("", "se_"):
-        low, high = choices[f"{part}low"], choices[f"{part}high"]
-        known = np.isfinite(silo) & np.isfinite(low)
-        columns[f"{part}inside"] = np.where(known, is_inside(silo, low, high), np.nan)
-    low, high = choices["low"], choices["high"]
+        silo, low, high = silo_and_intervals(search, part)
+        met = is_inside(silo, low, high)
+        columns[f"{part}inside"] = np.where(np.isfinite(low), met, np.nan)
+    _, low, high = silo_and_intervals(search)
     best = best_constant(low, high)
     if best is not None:
         constant = np.full(low.shape, best.middle)

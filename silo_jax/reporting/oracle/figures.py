@@ -18,6 +18,7 @@ from silo_jax.reporting.oracle.numbers import (
     curve_by_cycle,
     oracle_accuracy,
     silo_accuracy,
+    silo_and_intervals,
 )
 from silo_jax.reporting.oracle.results import OracleSearch
 from silo_jax.reporting.reading import Columns
@@ -44,7 +45,8 @@ def max_lr_by_cycle(search: OracleSearch) -> Figure:
         line = {"color": _FIT, "linestyle": "--", "linewidth": 1.8, "zorder": 4}
         axes.plot(choices["cycle"], fitted, label="fitted S-curve", **line)
         drawn.append(fitted)
-    constant = best_constant(choices["low"], choices["high"])
+    _, *ends = silo_and_intervals(search)
+    constant = best_constant(*ends)
     if constant is not None:
         line = {"color": style.GREY, "linestyle": ":", "linewidth": 1.6, "zorder": 1.5}
         axes.axhline(constant.middle, label="best constant", **line)
@@ -131,7 +133,7 @@ def accuracy_by_density(search: OracleSearch) -> Figure:
         axes.plot(density, mean, label=label, **look)
         axes.fill_between(density, mean - std, mean + std, color=color, alpha=0.18, linewidth=0)
     style.density_axis(axes, density)
-    axes.set_ylabel("test accuracy, %")
+    style.accuracy_axis(axes, "test")
     axes.legend()
     return figure
 

@@ -87,6 +87,23 @@ def best_constant(low: Floats, high: Floats) -> Constant | None:
     return Constant(value, value * width, Share(met_most, len(low)))
 
 
+def silo_and_intervals(search: OracleSearch, part: str = "") -> tuple[Floats, Floats, Floats]:
+    """Takes SILO's max_lr, and low and high of the intervals, in the cycles that have both.
+
+    Args:
+        search: Results to take them from.
+        part: "" for the intervals of the tolerance, "se_" for those of one standard error.
+
+    Returns:
+        Three arrays of shape (choices,), NaN where SILO or the interval is missing.
+    """
+    silo = by_cycle(search, search.silo, "max_lr")
+    low, high = (search.choices[f"{part}{end}"] for end in ("low", "high"))
+    both = np.isfinite(silo) & np.isfinite(low)
+    silo, low, high = (np.where(both, values, np.nan) for values in (silo, low, high))
+    return silo, low, high
+
+
 def median_width(low: Floats, high: Floats) -> float:
     """Finds the median of high / low, NaN without an interval."""
     widths = (high / low)[np.isfinite(low)]
@@ -165,3 +182,8 @@ def curve_by_cycle(curve: Curve, search: OracleSearch) -> Floats:
     delayed = np.concatenate([np.zeros(curve.delay), sparsity])[: len(sparsity)]
     powers = delayed**curve.steepness, (1 - delayed) ** curve.steepness
     return curve.lower + (curve.upper - curve.lower) * powers[0] / (powers[0] + powers[1])
+
+
+def fit_residuals(curve: Curve, search: OracleSearch) -> Floats:
+    """Takes curve / max_lr − 1 at the cycles of choices, NaN where there is no choice."""
+    return curve_by_cycle(curve, search) / search.choices["max_lr"] - 1

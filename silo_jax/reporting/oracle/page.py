@@ -62,5 +62,8 @@ def _sections(search: OracleSearch) -> list[Section]:
     ]
     if search.fit is not None:
         lines = tables.bounds_table(search.fit.lower, search.fit.upper, search.fit)
-        shown.append(Section("Fitted S-curve", text.fit_caption(search.fit), table=lines))
+        shown += [
+            Section("Fitted S-curve", text.fit_caption(search.fit), table=lines),
+            Section("Residuals of the fit", table=tables.fit_table(search, search.fit)),
+        ]
     return [*shown, Section("Cost", captions["cost"], table=tables.cost_table(search))]

@@ -11,12 +11,14 @@ from silo_jax.reporting.oracle.numbers import (
     Floats,
     accuracy_differences,
     cost,
+    curve_by_cycle,
+    fit_residuals,
     oracle_accuracy,
     silo_accuracy,
 )
 from silo_jax.reporting.oracle.results import Curve, OracleSearch
 from silo_jax.reporting.page import Table
-from silo_jax.reporting.paired import format_difference
+from silo_jax.reporting.paired import format_difference, signed
 
 _WITHOUT_SILO = ("cycle", "density %", "Oracle max_lr", "interval", "Oracle test %")
 
@@ -59,6 +61,27 @@ def accuracy_table(search: OracleSearch) -> Table:
             "Oracle test %": _spreads(oracle_accuracy(search, "test_accuracy")),
             "SILO test %": _spreads(silo_accuracy(search, "test_accuracy")),
             "SILO − Oracle": [format_difference(paired) for paired in each],
+        },
+    )
+
+
+def fit_table(search: OracleSearch, fit: Curve) -> Table:
+    """Builds the table of a fitted S-curve beside the Oracle's choices.
+
+    Args:
+        search: Results to show.
+        fit: The S-curve.
+
+    Returns:
+        A row a cycle, with the residual curve / max_lr − 1.
+    """
+    residuals = fit_residuals(fit, search)
+    return _table(
+        search,
+        {
+            "Oracle max_lr": [number(value) for value in search.choices["max_lr"]],
+            "S-curve": [number(value) for value in curve_by_cycle(fit, search)],
+            "residual %": [shown(value, signed(100 * value)) for value in residuals],
         },
     )
 

@@ -17,9 +17,11 @@ from silo_jax.reporting.oracle.numbers import (
     median_width,
     share_inside,
     silo_accuracy,
+    silo_and_intervals,
 )
 from silo_jax.reporting.oracle.results import Curve, OracleSearch
-from silo_jax.reporting.paired import Paired, signed
+from silo_jax.reporting.paired import describe_interval, signed
+from silo_jax.reporting.protocol import protocol_notes
 
 
 def headline(search: OracleSearch) -> str:
@@ -29,22 +31,23 @@ def headline(search: OracleSearch) -> str:
         search: Results to state.
 
     Returns:
-        In how many cycles SILO's max_lr lies inside the Oracle interval, and the best constant; how
-        wide the intervals are; the difference in test accuracy; and the ratio of the costs.
+        In how many cycles SILO's max_lr lies inside the Oracle interval, and the best constant, of
+        the cycles that SILO has reached; how wide the intervals are; the difference in test
+        accuracy; and the ratio of the costs.
     """
-    low, high = search.choices["low"], search.choices["high"]
+    silo, low, high = silo_and_intervals(search)
     constant = best_constant(low, high)
     if constant is None:
         return "Every max_lr diverged in the first cycle, so the Oracle has found nothing."
-    silo = share_inside(by_cycle(search, search.silo, "max_lr"), low, high)
+    share = share_inside(silo, low, high)
     _, steps, seconds = np.divide(cost(search.grid), cost(search.silo))
     return (
         f"SILO's max_lr lies inside the Oracle interval, {_tolerance(search)}, in "
-        f"{format_share(silo)}; the best constant max_lr, {format_constant(constant)}, in "
+        f"{format_share(share)}; the best constant max_lr, {format_constant(constant)}, in "
         f"{format_share(constant.share)}. High is {median_width(low, high):.3g} times low in the "
         f"median interval: the wider they are, the less it says to lie inside. "
         f"{_difference(search)} The Oracle took {steps:.3g} times SILO's training steps and "
-        f"{seconds:.3g} times its seconds."
+        f"{seconds:.3g} times its seconds, not counting what it took to find SILO's bounds."
     )
 
 
@@ -57,15 +60,8 @@ def _difference(search: OracleSearch) -> str:
         return "SILO and the Oracle share no seed with every cycle."
     return (
         f"SILO − Oracle in test accuracy is {signed(overall.mean)} percentage points on average "
-        f"over {count(pruned, 'pruned cycle')} ({_interval(overall)})."
+        f"over {count(pruned, 'pruned cycle')} ({describe_interval(overall)})."
     )
-
-
-def _interval(paired: Paired) -> str:
-    seeds = count(paired.pairs, "seed")
-    if not np.isfinite(paired.low):
-        return f"{seeds}, so no confidence interval"
-    return f"95 % confidence interval {signed(paired.low)} to {signed(paired.high)}, {seeds} paired"
 
 
 def _tolerance(search: OracleSearch) -> str:
@@ -145,8 +141,8 @@ def choice_notes(search: OracleSearch) -> list[str]:
         search: Results to look at.
 
     Returns:
-        A sentence each for cycles without a choice, values that diverged, ties, open intervals,
-        gaps, and intervals that are not there.
+        A sentence each for choices that test data take part in, cycles without a choice, values
+        that diverged, ties, open intervals, gaps, and intervals that are not there.
     """
     choices, chosen = search.choices, search.has_choice
     lost = choices["num_diverged"]
@@ -184,7 +180,8 @@ def choice_notes(search: OracleSearch) -> list[str]:
             "No interval of one standard error in {}, which takes two seeds.",
         ),
     ]
-    return [text.replace("{}", _cycles(search, marks)) for marks, text in told if marks.any()]
+    found = [text.replace("{}", _cycles(search, marks)) for marks, text in told if marks.any()]
+    return protocol_notes(search.config) + found
 
 
 def captions(search: OracleSearch) -> dict[str, str]:
@@ -197,8 +194,7 @@ def captions(search: OracleSearch) -> dict[str, str]:
         if seeds > 1
         else ""
     )
-    silo = by_cycle(search, search.silo, "max_lr")
-    se = share_inside(silo, choices["se_low"], choices["se_high"])
+    se = share_inside(*silo_and_intervals(search, "se_"))
     has_se = np.isfinite(choices["se_low"]).any()
     thin = " thin bars within one standard error of it," if has_se else ""
     also = f" Within one standard error SILO lies inside in {format_share(se)}." if has_se else ""
@@ -216,7 +212,7 @@ def captions(search: OracleSearch) -> dict[str, str]:
         "accuracy_by_density_table": f"Test accuracy in per cent{spread}; SILO − Oracle in "
         f"percentage points{difference}.",
         "cost": "What was spent, networks that diverged as far as they went; a network is one "
-        "seed trained for one cycle.",
+        "seed trained for one cycle. What it took to find SILO's bounds is not in it.",
     }
 
 
@@ -227,5 +223,5 @@ def fit_caption(fit: Curve) -> str:
         constant = f"; of the best constant, {format_percent(fit.constant_rms)} %"
     return (
         "The S-curve that comes closest to the Oracle's choices; the root mean square of its "
-        f"residuals is {format_percent(fit.rms)} % of max_lr{constant}."
+        f"residuals, curve / max_lr − 1, is {format_percent(fit.rms)} % of max_lr{constant}."
     )

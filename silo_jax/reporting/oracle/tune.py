@@ -29,7 +29,7 @@ def write_tune_report(workdir: str | PathLike[str]) -> Path:
         ValueError: If a result file is missing, empty or malformed.
     """
     search = read_oracle(workdir)
-    earlier = read_earlier(search.workdir / "oracle.json")
+    earlier = _read_earlier(search)
     return write_page(
         search.workdir,
         title=search.title,
@@ -39,6 +39,22 @@ def write_tune_report(workdir: str | PathLike[str]) -> Path:
         config=search.config,
         environment=search.environment,
     )
+
+
+def earlier_summary(search: OracleSearch) -> str | None:
+    """States how far the S-curve between the bounds is from an Oracle's choices.
+
+    Args:
+        search: Results of the search for the bounds.
+
+    Returns:
+        One sentence; None where the bounds were not set beside an Oracle.
+
+    Raises:
+        ValueError: If oracle.json is malformed; one line.
+    """
+    earlier = _read_earlier(search)
+    return None if earlier is None else _distance(earlier)
 
 
 def headline(search: OracleSearch) -> str:
@@ -111,7 +127,13 @@ def _table(search: OracleSearch) -> Table:
     return Table(list(columns), list(zip(*columns.values(), strict=True)), names=True)
 
 
+def _read_earlier(search: OracleSearch) -> EarlierOracle | None:
+    return read_earlier(search.workdir / "oracle.json")
+
+
 def _distance(earlier: EarlierOracle) -> str:
+    if np.isnan(earlier.factor):
+        return "The Oracle has no max_lr to set the S-curve beside: every value diverged."
     return (
         f"The S-curve between the bounds is off the Oracle's max_lr by a factor of "
         f"{earlier.factor:.3g} on average (mean of |log₁₀ ratio|), and lies inside the Oracle "

@@ -29,8 +29,7 @@ def accuracy_by_max_lr(search: OracleSearch) -> Figure:
         ring: Look = {"markersize": 14, "markerfacecolor": "none", "markeredgewidth": 2}
         best = choices["max_lr"][cycle], choices["val_accuracy"][cycle]
         axes.plot(*best, "o", color=style.BLACK, **ring)
-        axes.set_ylim(bottom=style.focus(mean), top=min(axes.get_ylim()[1], 101))
-        axes.set_ylabel("validation accuracy, %")
+        style.accuracy_axis(axes, "validation", style.focus(mean))
         density = choices["density"][cycle]
         name = "dense network: lower" if cycle == 0 else f"{format_percent(density)} % left: upper"
         axes.set_title(name, loc="left", fontsize=12)
