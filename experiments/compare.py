@@ -56,7 +56,8 @@ def main(argv: list[str]) -> None:
             )
             stack.enter_context(study)
         launcher = stack.enter_context(launchers.launching(values, experiment, workdir))
-        run_comparison(launcher, comparison)
+        if not run_comparison(launcher, comparison):
+            sys.exit("every network diverged in its first cycle")
         page = write_report(workdir)
     console = output()
     console.print(comparison_table(read_comparison(workdir)))

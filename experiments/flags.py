@@ -68,7 +68,8 @@ def _usage(module: str, extra: Mapping[str, Flag]) -> str:
     lines = [f"usage: python -m {module} --config=FILE --workdir=DIR [--config.FIELD=VALUE …]"]
     for name, flag in extra.items():
         value = f"={flag.value}" if flag.value else ""
-        lines.append(f"  --{name + value:<24} {flag.help}")
+        default = "" if flag.default in (None, "", False) else f" [{flag.default}]"
+        lines.append(f"  --{name + value:<24} {flag.help}{default}")
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ same command goes on where it was stopped. With ``--fit`` the S-curve closest to
 found, too.
 """
 
+import math
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,12 +27,20 @@ GRID_FLAGS = {
         flags.DEFINE_integer,
         7,
         "N",
-        "values from a quarter of lower to twice upper",
+        "values from a quarter of the smaller bound to twice the larger",
         2,
     ),
     "scale": Flag(flags.DEFINE_string, "log", "log|linear", "their spacing"),
-    "refinements": Flag(flags.DEFINE_integer, 1, "N", "times two values are added by the best", 0),
-    "tolerance": Flag(flags.DEFINE_float, 0.5, "POINTS", "of the Oracle interval", 0.0),
+    "refinements": Flag(
+        flags.DEFINE_integer, 1, "N", "how often two values are added beside the best one", 0
+    ),
+    "tolerance": Flag(
+        flags.DEFINE_float,
+        0.5,
+        "POINTS",
+        "width of the Oracle interval: percentage points below the best",
+        0.0,
+    ),
 }
 _FITTED = ("lower", "upper", "steepness", "delay")
 _FLAGS = {
@@ -86,6 +95,8 @@ def oracle_study(values: dict[str, Any], kind: str, experiment: Any) -> Any:
     from silo_jax.studies.oracle_results import OracleStudy
 
     require_choice("--scale", values["scale"], ("log", "linear"))
+    if not math.isfinite(values["tolerance"]):
+        raise ValueError(f"--tolerance: {values['tolerance']}; allowed: finite")
     schedule, spacing = experiment.config.schedule, (values["scale"], values["refinements"])
     max_lrs = launchers.parse_numbers("max_lrs", values["max_lrs"])
     if max_lrs:

@@ -41,7 +41,7 @@ def main(argv: list[str]) -> None:
         with exit_on_bad_input():
             experiment = checked_experiment(values["config"])
             if values["oracle"]:
-                chosen = read_choices(Path(values["oracle"]))
+                chosen = read_choices(Path(values["oracle"]), values["config"])
             two_cycles = one_shot(experiment)
             study = oracle_study(values, "tune", experiment)
             check_oracle(two_cycles, study.grid)

@@ -1,5 +1,8 @@
 """What is compared, how a max_lr is chosen, and which cells are run."""
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 
 from configs import common
@@ -165,7 +168,37 @@ def test_a_rewind_point_goes_where_weights_are_not_rewound():
     check_comparison(late, compare_values(late, "rewind.policy", ["lr"]))
 
 
+def test_the_max_lr_of_values_is_that_of_their_dense_network(three_cycles):
+    comparison = compare_values(three_cycles, "schedule.lower", ["0.05"])
+    assert [candidate.max_lr for candidate in comparison.candidates] == pytest.approx([0.1, 0.05])
+
+
+def test_when_all_diverge_nothing_is_chosen(three_cycles, tmp_path):
+    for hindsight in (True, False):
+        comparison = compare_schedules(three_cycles, max_lrs=[0.1, 0.2], hindsight=hindsight)
+        directory = tmp_path / str(hindsight)
+        assert not run_comparison(Formula(three_cycles, directory, lambda *_: None), comparison)
+        assert {row["max_lr"] for row in rows_of(directory / "chosen.csv")} == {""}
+
+
+def test_streamed_images_leave_out_what_has_to_measure_on_them(three_cycles):
+    config = three_cycles.config.copy_and_resolve_references()
+    config.data.image_size = 32
+    streamed = replace(three_cycles, config=config)
+    assert "gradient_matched" not in compare_schedules(streamed).options
+    assert "gradient_matched" in compare_schedules(three_cycles).options
+
+
 def test_comparisons_that_cannot_be_are_refused(three_cycles):
+    with refused("max_lrs", "(0.1, 0.10000001)", "values that differ"):
+        compare_schedules(three_cycles, max_lrs=[0.1, 0.10000001])
+    retrying = formula_experiment(training__divergence_retries=1)
+    for compare in (
+        compare_schedules,
+        partial(compare_values, field="rewind.policy", texts=["lr"]),
+    ):
+        with refused("training.divergence_retries", 1, "0 in studies"):
+            compare(retrying)
     with refused("schedules", "'sillo'"):
         compare_schedules(three_cycles, schedules=["sillo", "silo"])
     with refused("schedules", "warmup,linear", "silo and"):

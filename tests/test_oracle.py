@@ -179,6 +179,14 @@ def test_silo_is_run_with_the_same_seeds(three_cycles, tmp_path):
     assert [float(row["max_lr"]) for row in rows] == pytest.approx(three_cycles.peaks * 2)
 
 
+def test_beside_the_oracle_silo_is_silo_whatever_the_config_runs(tmp_path):
+    bounds = {"schedule__lower": 0.1, "schedule__upper": 0.3}
+    experiment = formula_experiment(schedule__name="constant", **bounds)
+    run_silo(Formula(experiment, tmp_path, bowl))
+    peaks = [float(row["max_lr"]) for row in rows_of(tmp_path / "silo.csv")]
+    assert peaks == pytest.approx(formula_experiment(**bounds).peaks * 2)
+
+
 def test_the_fit_is_of_the_choices(tmp_path):
     experiment = formula_experiment(num_cycles=12, pruning__fraction=0.2)
     peaks = formula_experiment(num_cycles=12, schedule__lower=0.1, schedule__upper=0.3).peaks
@@ -199,6 +207,8 @@ def test_searches_that_cannot_be_are_refused(three_cycles):
     for grid, shown in (((0.1,), "(0.1,)"), ((0.0, 0.1), "(0.0, 0.1)"), ((0.2, 0.1), "(0.2, 0.1)")):
         with refused("max_lrs", shown):
             check_oracle(three_cycles, Grid(grid))
+    with refused("max_lrs", "(0.1, 0.10000001)", "values that differ"):
+        check_oracle(three_cycles, Grid((0.1, 0.10000001)))
     finetuned = three_cycles.with_fields({"rewind.policy": "finetune"})
     with refused("rewind.policy", "'finetune'"):
         check_oracle(finetuned, Grid((0.1, 0.2)))

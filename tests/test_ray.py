@@ -111,20 +111,22 @@ def children() -> list[int]:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 def test_stopped_and_with_a_worker_killed_results_are_the_same(experiment, straight, tmp_path):
-    work, stop, lines = work_of(experiment), StopRequest(), StringIO()
+    work, lines = work_of(experiment), StringIO()
     seen, before = {}, children()
 
     def ask(files):
-        stop.received = signal.SIGTERM
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def kill(files):
         seen["files"], seen["worker"] = files, worker_of(files.directory)
         os.kill(seen["worker"], signal.SIGKILL)
         seen["rows"] = len(files.rows())
 
-    with closing(
-        OnRay(experiment, tmp_path, stop=stop, progress=CellsProgress(Console(file=lines)))
-    ) as launcher:
+    progress = CellsProgress(Console(file=lines))
+    with (
+        StopRequest().listening() as stop,
+        closing(OnRay(experiment, tmp_path, stop=stop, progress=progress)) as launcher,
+    ):
         when_a_line_is_added(tmp_path, work, ask)
         with pytest.raises(Stopped, match="SIGTERM"):
             launcher.run([work])

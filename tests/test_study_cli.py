@@ -75,7 +75,9 @@ def end(module: str, *arguments: str, capsys) -> tuple[int, str, str]:
             ("rewind.policy",),
         ),
         ("oracle", ("--config.schedule.lower=0",), ("schedule.lower: 0", "above 0")),
-        ("tune", ("--oracle=nowhere",), ("oracle: nowhere", "choices.csv")),
+        ("oracle", ("--tolerance=inf",), ("--tolerance: inf", "finite")),
+        ("oracle", ("--config.training.divergence_retries=2",), ("divergence_retries: 2",)),
+        ("tune", ("--oracle=nowhere",), ("--oracle: nowhere", "an Oracle search")),
         ("tune", ("--config.pruning.num_cycles=1",), ("pruning.num_cycles: 1", "2 or more")),
     ],
 )
@@ -135,6 +137,9 @@ def test_an_oracle_ends_with_a_table_and_its_page(tmp_path, capsys):
     code, _, err = end("oracle", *arguments[:2], "--max_lrs=0.05,0.3", capsys=capsys)
     assert code == 2
     assert "max_lrs was [0.05, 0.2], is (0.05, 0.3)" in err
+    other = (CONFIG, "--config.pruning.fraction=0.3", f"--workdir={tmp_path / 'other'}")
+    code, _, err = end("tune", *other, f"--oracle={tmp_path}", "--quiet", capsys=capsys)
+    assert (code, "pruning.fraction was 0.2, is 0.3" in err) == (2, True)
     told = tmp_path / "tuned"
     tune = (CONFIG, f"--workdir={told}", "--max_lrs=0.05,0.2", f"--oracle={tmp_path}", "--quiet")
     code, out, err = end("tune", *tune, capsys=capsys)
@@ -149,6 +154,12 @@ def test_an_oracle_for_which_all_diverges_ends_with_status_1(tmp_path, capsys):
     code, _, err = end("oracle", *arguments, capsys=capsys)
     assert code == 1
     assert err == "every max_lr diverged in cycle 0\n"
+
+
+def test_a_comparison_in_which_all_diverges_ends_with_status_1(tmp_path, capsys):
+    arguments = (CONFIG, f"--workdir={tmp_path}", TWO[0], "--max_lrs=1e30", "--quiet")
+    code, out, _ = end("compare", *arguments, capsys=capsys)
+    assert (code, out) == ("every network diverged in its first cycle", "")
 
 
 def test_directories_of_other_studies_and_of_runs_are_refused(tmp_path, capsys):

@@ -127,6 +127,32 @@ def test_cells_of_a_comparison_are_runs(tmp_path):
             assert {row["cycle"]: float(row["cycle_max_lr"]) for row in rows} == peaks
 
 
+def test_cells_of_a_whole_comparison_are_kept_when_it_is_run_for_the_tuned_alone(tmp_path):
+    experiment = load_experiment(tiny_config(seeds=(0,)))
+    whole, tuned = (
+        compare_schedules(
+            experiment, schedules=["silo", "warmup"], max_lrs=[0.05, 0.1], hindsight=hindsight
+        )
+        for hindsight in (True, False)
+    )
+    launcher = local(experiment, tmp_path / "whole")
+    run_comparison(launcher, whole)
+    cells = {p: p.read_text() for p in (tmp_path / "whole" / "cells").rglob("metrics.jsonl")}
+    assert len(cells) == 4
+    for comparison in (tuned, whole, tuned):
+        run_comparison(launcher, comparison)
+        assert {path: path.read_text() for path in cells} == cells
+    other = local(experiment, tmp_path / "tuned")
+    run_comparison(other, tuned)
+    cells = {p: p.read_text() for p in (tmp_path / "tuned" / "cells").rglob("metrics.jsonl")}
+    assert sorted(text.count("\n") for text in cells.values()) == [1, 1, 2, 2]
+    run_comparison(other, tuned)
+    assert {path: path.read_text() for path in cells} == cells
+    run_comparison(other, whole)
+    rows = {name: untimed(tmp_path / name / "cells.csv") for name in ("tuned", "whole")}
+    assert rows["tuned"] == rows["whole"]
+
+
 def test_both_bounds_are_tuned_on_the_density_of_the_last_cycle(tmp_path):
     experiment = load_experiment(tiny_config(pruning__num_cycles=6, seeds=(0, 1)))
     both = one_shot(experiment)
@@ -139,6 +165,12 @@ def test_both_bounds_are_tuned_on_the_density_of_the_last_cycle(tmp_path):
     assert (lower, upper) == tuple(choice.best.max_lr for choice in choices)
     curve = s_curve_between(experiment, lower, upper)
     assert (len(curve), curve[0]) == (6, pytest.approx(lower))
+
+
+def test_one_shot_rewinds_as_the_last_cycle_does():
+    config = tiny_config(pruning__num_cycles=3, rewind__policy="weights,lr", rewind__epoch=1)
+    both = one_shot(load_experiment(config))
+    assert (both.config.rewind.policy, both.config.rewind.epoch) == ("lr", 0.0)
 
 
 def test_nothing_is_tuned_where_nothing_is_pruned():

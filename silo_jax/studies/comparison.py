@@ -28,12 +28,15 @@ def check_comparison(experiment: Experiment, comparison: Comparison) -> None:
         experiment.with_fields(candidate.fields)
 
 
-def run_comparison(launcher: Launcher, comparison: Comparison) -> None:
+def run_comparison(launcher: Launcher, comparison: Comparison) -> bool:
     """Runs all cells that are not finished, and writes cells.csv and chosen.csv.
 
     Args:
       launcher: with the experiment and the directory.
       comparison: from `compare_schedules` or `compare_values`.
+
+    Returns:
+      Whether any option was trained through a cycle with every seed; if not, all have diverged.
 
     Raises:
       UnfinishedError: other shares have not run their cells yet.
@@ -44,7 +47,7 @@ def run_comparison(launcher: Launcher, comparison: Comparison) -> None:
     if comparison.max_lrs and not comparison.hindsight:
         candidates = _tune(launcher, comparison)
     launcher.run(_works(experiment, candidates, end_cycle=experiment.num_cycles))
-    _write(launcher, comparison)
+    return _write(launcher, comparison)
 
 
 Found = Mapping[tuple[str, float], Mapping[int, Outcome]]  # by option and max_lr, then by seed
@@ -133,7 +136,7 @@ def _choices(comparison: Comparison, found: Found, num_cycles: int) -> list[Row]
     return rows
 
 
-def _write(launcher: Launcher, comparison: Comparison) -> None:
+def _write(launcher: Launcher, comparison: Comparison) -> bool:
     found = _found(launcher, comparison)
     steps = launcher.experiment.lengths.steps_per_cycle
     rows = [
@@ -145,3 +148,4 @@ def _write(launcher: Launcher, comparison: Comparison) -> None:
     choices = _choices(comparison, found, launcher.experiment.num_cycles)
     write_csv(launcher.directory / "cells.csv", CELL_COLUMNS, rows)
     write_csv(launcher.directory / "chosen.csv", CHOSEN_COLUMNS, choices)
+    return any("max_lr" in choice for choice in choices)

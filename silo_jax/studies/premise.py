@@ -85,7 +85,7 @@ def prepared_premise(
     )
     study = {"kind": "premise", "cycles": premise.cycles, "num_images": premise.num_images}
     with (
-        hold_study(premise.directory, config, study, fixed=tuple(study)),
+        hold_study(premise.directory, config, study, fixed=("kind", "num_images")),
         hold_workdir(premise.directory / "run", config),
     ):
         yield premise

@@ -1,15 +1,21 @@
 """SILO's bounds by two small searches: on the dense network, and on one pruned in one shot."""
 
 import csv
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from silo_jax.studies.candidates import policy_fields
 from silo_jax.studies.oracle import PROGRAM, Choice
 from silo_jax.training.config import rewind_policies
 from silo_jax.training.experiment import Experiment
+from silo_jax.training.workdir import differences, earlier_config
+
+_MAY_DIFFER = ("seeds", *(f"schedule.{name}" for name in ("name", "lower", "upper", "peaks")))
 
 
 def one_shot(experiment: Experiment) -> Experiment:
@@ -50,21 +56,31 @@ def s_curve_between(experiment: Experiment, lower: float, upper: float) -> list[
     ).peaks
 
 
-def read_choices(directory: Path) -> list[dict[str, Any]]:
+def read_choices(directory: Path, config: ConfigDict) -> list[dict[str, Any]]:
     """What an Oracle search has chosen by cycle, with its interval.
 
+    Args:
+      directory: of the search.
+      config: that of the search has to be the same, but for the schedule's bounds and the seeds.
+
     Raises:
-      ValueError: there is no such search, or it is damaged; one line.
+      ValueError: there is no such search, or it is of another config, or damaged; one line.
     """
     names = ("max_lr", "low", "high")
     try:
+        kind = json.loads((directory / "study.json").read_text())["kind"]
+        changed = differences(earlier_config(directory), config, may_change=_MAY_DIFFER)
+        if kind != "oracle" or changed:
+            raise ValueError("; ".join(changed) or kind)
         with (directory / "choices.csv").open(newline="") as file:
             return [
                 {"cycle": int(row["cycle"])}
                 | {name: float(row[name]) if row[name] else math.nan for name in names}
                 for row in csv.DictReader(file)
             ]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
         raise ValueError(
-            f"oracle: {directory}; allowed: the directory of an Oracle search, with choices.csv"
+            f"--oracle: {directory}; allowed: the directory of an Oracle search of the same config "
+            f"({reason})"
         ) from None

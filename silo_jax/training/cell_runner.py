@@ -124,6 +124,7 @@ class CellRunner:
         group = _Group(work, cells, files, alive=np.arange(size) < len(cells))
         end = cells[0].end_cycle * self._steps_per_cycle
         step, last_save = int(ways[0][0].step), time.monotonic()
+        self._progress.resume(len(cells) * (step // self._steps_per_cycle - cells[0].first_cycle))
         while step < end and group.alive.any():
             if step and step % self._steps_per_cycle == 0:
                 policy = self._policy_after(states.replace(step=step))

@@ -10,7 +10,8 @@ import signal
 import socket
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,7 @@ def _connect(ray: Any, num_cpus: float, num_gpus: float) -> None:
     if not address:
         options |= {"include_dashboard": False}
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    with warnings.catch_warnings():
+    with _keeping_signal_handlers(), warnings.catch_warnings():
         # Its processes are started by a fork, after which they do not go on with JAX.
         warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
         try:
@@ -178,6 +179,17 @@ def _connect(ray: Any, num_cpus: float, num_gpus: float) -> None:
                     f"--ray_{name.lower()}s: {wanted:g}; allowed: at most the "
                     f"{has.get(name, 0):g} of this machine"
                 )
+
+
+@contextmanager
+def _keeping_signal_handlers() -> Iterator[None]:
+    """Ray has handlers of its own, which would end this process without a word to the workers."""
+    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
 
 
 def _require_answer(address: str) -> None:

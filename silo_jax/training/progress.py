@@ -123,8 +123,13 @@ class CellsProgress:
         self._rows.clear()
         cells = [cell for work in works for cell in work.cells]
         total, to_do = _num_cycles(cells), _num_cycles([cell for _, cell in left])
-        names = " … ".join(dict.fromkeys((works[0].name, works[-1].name)))
-        self._bar.update(self._task, description=names, total=total, completed=total - to_do)
+        names = [work.name for work in works]
+        shown = " … ".join(dict.fromkeys((*names[:1], *names[-1:])))
+        self._bar.update(self._task, description=shown, total=total, completed=total - to_do)
+
+    def resume(self, num_cycles: int) -> None:
+        """Counts the cycles that cells had finished before they were stopped."""
+        self._bar.advance(self._task, num_cycles)
 
     def epoch(self, work: Work, cell: Cell, row: dict[str, Any]) -> None:
         """Shows a line of a cell's ``metrics.jsonl``."""
