@@ -153,8 +153,12 @@ def test_stopped_and_with_a_worker_killed_results_are_the_same(experiment, strai
         missing = work.cells[0]._replace(first_cycle=1, after="work/nowhere")
         with pytest.raises(OSError, match=r"^[^\n]*work/nowhere[^\n]*is missing$"):
             launcher.run([Work("after", (missing,), {})])
+    assert not list(tmp_path.glob(".*"))
     assert set(children()) <= set(before)
-    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(

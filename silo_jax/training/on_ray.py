@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +86,13 @@ class OnRay:
         Raises:
           Stopped: it was asked to stop; the states are saved.
           ValueError: another process runs one of the cells.
-          OSError: a file cannot be read or written, or workers die again and again; one line.
+          OSError: a file cannot be read or written, workers die again and again, or a task was
+        cancelled; one line.
         """
         left = unfinished(self, works)
         self._progress.begin(works, left)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        _note(self.directory).unlink(missing_ok=True)
         tasks = {self._submit(work, cell): (work, cell) for work, cell in left}
         shown = dict.fromkeys(tasks, 0)
         try:
@@ -103,7 +106,8 @@ class OnRay:
                     self._check(task, *tasks.pop(task))
                 self._stop.raise_if_asked()
         except BaseException:
-            self._cancel([*tasks])
+            if tasks:
+                self._stop_workers([*tasks])
             raise
 
     def close(self) -> None:
@@ -126,9 +130,10 @@ class OnRay:
         return len(rows)
 
     def _check(self, task: Any, work: Work, cell: Cell) -> None:
-        """Raises what the task has raised."""
+        """Raises what the task has raised, or that it did not reach the end."""
         try:
-            self._ray.get(task)
+            if not self._ray.get(task):
+                raise OSError(f"{work.name}/{cell.name}: its task was cancelled")
         except self._ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, ValueError | OSError):
                 raise error.cause from None
@@ -136,12 +141,17 @@ class OnRay:
         except self._ray.exceptions.RayError as error:
             raise OSError(f"{work.name}/{cell.name}: {_first_line(error)}") from None
 
-    def _cancel(self, tasks: list[Any]) -> None:
-        """Has the workers save their states and stop, and drops the tasks that wait for one."""
-        for task in tasks:
-            self._ray.cancel(task)
-        if tasks:
-            self._ray.wait(tasks, num_returns=len(tasks), timeout=_SECONDS_TO_SAVE)
+    def _stop_workers(self, tasks: list[Any]) -> None:
+        """Has the workers save their states and return; tasks that have not begun return as well.
+
+        They are not cancelled through Ray: when a task that is cancelled begins or ends just then,
+        Ray ends this process (https://github.com/ray-project/ray/pull/54798).
+        """
+        note = _note(self.directory)
+        note.touch()
+        _, left = self._ray.wait(tasks, num_returns=len(tasks), timeout=_SECONDS_TO_SAVE)
+        if not left:
+            note.unlink()
 
 
 def _imported() -> Any:
@@ -203,26 +213,49 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-_stop = StopRequest()  # of a worker
+def _note(directory: Path) -> Path:
+    """A file that is there while workers are asked to stop."""
+    return directory / ".stop"
 
 
-def _run_cell(config: bytes, directory: Path, work: Work) -> None:
-    """In a worker: trains the only cell of a work to its end."""
+class _WorkerStop(StopRequest):
+    """Whether a worker was asked to stop, by the note or by a signal from Ray."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self._note = _note(directory)
+
+    @property
+    def signum(self) -> int | None:
+        return super().signum or (signal.SIGTERM if self._note.exists() else None)
+
+
+def _run_cell(config: bytes, directory: Path, work: Work) -> bool:
+    """In a worker: trains the only cell of a work; whether to its end."""
     (cell,) = work.cells
+    stop = _stop_request(directory)
+    stop.received = 0
+    if stop.signum is not None:
+        return False
     runner = _runner(config, directory, pickle.dumps(sorted(work.fields.items())))
     _wait_for_lock(cell_files(directory, work, cell).directory)
-    _stop.received = 0
     try:
-        with _stop.listening():
+        with stop.listening():
             runner.run(work)
-    except Stopped as stopped:
-        # The state is saved, and the signal has its usual effect: a task that was cancelled is
-        # left, and a worker that is to end does, of which Ray sees that it starts the task anew.
-        if stopped.signum == signal.SIGINT:
-            raise KeyboardInterrupt from None
-        signal.raise_signal(stopped.signum)
+        return True
+    except Stopped:
+        # The state is saved. A signal has its usual effect now, of which Ray sees that the worker
+        # has ended, and starts the task anew elsewhere.
+        if stop.received:
+            signal.raise_signal(stop.received)
+        return False
     finally:
         runner.close()
+
+
+@cache
+def _stop_request(directory: Path) -> _WorkerStop:
+    return _WorkerStop(directory)
 
 
 @lru_cache(_PROGRAMS_KEPT)
@@ -233,7 +266,7 @@ def _runner(config: bytes, directory: Path, fields: bytes) -> CellRunner:
         directory,
         strategy="map",
         at_once=1,
-        stop=_stop,
+        stop=_stop_request(directory),
         progress=CellsProgress(Console(quiet=True)),
     )
 
