@@ -139,7 +139,7 @@ def test_unknown_name():
 
 
 def test_unknown_option():
-    with refused("option of mlp", "'hiden'", "dtype, hidden (did you mean 'hidden'?)"):
+    with refused("option of mlp", "'hiden'", "activation, dtype, hidden (did you mean 'hidden'?)"):
         create_model("mlp", num_classes=10, hiden=(3,))
     for name, option in (("lenet5", "hidden"), ("resnet20", "depth"), ("mlp", "parent")):
         with refused(f"option of {name}", f"'{option}'"):

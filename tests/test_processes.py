@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.flags import parse_flags
+from experiments import run
 from tests.mlp_config import get_config
 from tests.run_files import final_states, without_times
 from tests.tiny import assert_identical
@@ -78,12 +78,12 @@ def test_two_processes_stopped_by_one_and_resumed_are_one_with_two_devices(tmp_p
             "error: --process_id: 2; allowed: below the 2 of --num_processes",
         ),
         (["--distributed", "--fork=old"], "error: --fork: old; allowed: with a single process"),
-        (["--distributed", "--num_processes=0"], "error: flag --num_processes=0"),
+        (["--distributed", "--num_processes=0"], "error: --num_processes: 0; allowed: at least 1"),
     ],
 )
 def test_processes_that_cannot_find_each_other_are_refused(capsys, tmp_path, arguments, message):
     with pytest.raises(SystemExit) as end:
-        parse_flags(["run", f"--config={CONFIG}", f"--workdir={tmp_path}", *arguments])
+        run.main(["run", f"--config={CONFIG}", f"--workdir={tmp_path}", *arguments])
     assert end.value.code == 2
     error = capsys.readouterr().err
     assert error.startswith(message)

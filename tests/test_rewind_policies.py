@@ -200,6 +200,7 @@ def test_epochs_of_the_rewind_point_are_rounded_to_steps_before_the_end_of_the_c
 )
 def test_policies_on_the_command_line(given, policy):
     flags = ("--config=configs/quickstart.py", "--workdir=unused", "--config.pruning.num_cycles=3")
-    config = parse_flags(["run", *flags, f"--config.rewind.policy={given}"])["config"]
+    overridden = [*flags, f"--config.rewind.policy={given}"]
+    config = parse_flags(["run", *overridden], "experiments.run", {})["config"]
     check_config(config)
     assert config.rewind.policy == policy
