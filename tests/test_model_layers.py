@@ -136,7 +136,7 @@ def test_all_but_the_last_layer_computes_in_bfloat16(name, options, image_shape)
 
 
 def test_bfloat16_is_near_float32_and_its_statistics_nearer():
-    exact, rounded = (Bottleneck(4, 2, dtype) for dtype in ("float32", "bfloat16"))
+    exact, rounded = (Bottleneck(4, 2, "relu", "batch", dtype) for dtype in ("float32", "bfloat16"))
     images = draw(8, 8, 8, 3)
     outline = jax.eval_shape(partial(exact.init, train=False), KEY, images)
     variables = jax.tree.map(lambda leaf: draw(*leaf.shape), outline)
@@ -157,7 +157,7 @@ SMALL = {
     "conv": (ConvN(10, depth=4), (4, 4, 3)),
     "densenet": (DenseNet(10, depth=7, growth=4), (8, 8, 3)),
     "densenet_bc": (DenseNet(10, depth=10, growth=4, bottleneck=True), (8, 8, 3)),
-    "bottleneck": (Bottleneck(4, 2, "float32"), (8, 8, 3)),
+    "bottleneck": (Bottleneck(4, 2, "relu", "batch", "float32"), (8, 8, 3)),
     "inverted": (InvertedResidual(4, 6, 1, "float32"), (8, 8, 4)),
     "inverted_strided": (InvertedResidual(6, 6, 2, "float32"), (8, 8, 4)),
 }

@@ -277,13 +277,20 @@ def test_what_cannot_be_measured_is_refused(tmp_path, fields, plan, told):
 
 @pytest.mark.parametrize(
     ("fields", "plan"),
-    [({"schedule__upper": 0.3}, {}), ({}, {"cycles": (0, 1)}), ({}, {"num_images": 99})],
+    [({"schedule__upper": 0.3}, {}), ({}, {"num_images": 99})],
 )
 def test_the_directory_of_another_measurement_is_refused(straight, fields, plan):
     before = contents(straight)
     with pytest.raises(ValueError, match=r"workdir: .* holds another study .*; allowed: "):
         measure(config_of(**fields), straight, **plan)
     assert contents(straight) == before
+
+
+def test_further_cycles_are_taken_up(straight, tmp_path):
+    measure(config_of(), tmp_path, cycles=(0,))
+    measure(config_of(), tmp_path)
+    for name, text in contents(tmp_path).items():
+        assert sorted(text.splitlines()) == sorted(contents(straight)[name].splitlines())
 
 
 def test_fewer_images_than_asked_for_are_all(tmp_path):

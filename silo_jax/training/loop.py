@@ -157,10 +157,19 @@ class SeedRun:
         return state.replace(peaks=peaks)
 
     def _next_cycle(self, state: TrainState) -> TrainState:
-        next_cycle, point = self._programs.next_cycle, None
-        if next_cycle.policy_after(state) == "weights":
+        next_cycle, point, step = self._programs.next_cycle, None, int(state.step)
+        policy = next_cycle.policy_after(state)
+        if policy == "weights":
             point = self._checkpoints.restore_rewind_point(state)
-        return self._with_lowered_peaks(next_cycle(state, point))
+        started = next_cycle(state, point)
+        if policy == "finetune":
+            # As it was written: a cycle that was taken over may have had another shape.
+            last_lr, cycle = (
+                self._results.last_lr(self._seed, step),
+                self._experiment.position(step)[0],
+            )
+            started = started.replace(peaks=started.peaks.at[cycle].set(last_lr))
+        return self._with_lowered_peaks(started)
 
     def _finish_epoch(
         self,

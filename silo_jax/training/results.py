@@ -131,6 +131,11 @@ class Results:
         rows = [divergence._asdict() for divergence in divergences]
         write_atomically(self._diverged, csv_text(Divergence._fields, rows, header=True))
 
+    def last_lr(self, seed: int, step: int) -> float:
+        """The learning rate of the last step of the epoch that ended at a global step."""
+        rows = (json.loads(line) for line in self._metrics.read_text().splitlines())
+        return next(row["lr"] for row in rows if (row["seed"], row["step"]) == (seed, step))
+
     def epochs_of_cycle(self, seed: int, cycle: int) -> list[Row]:
         """The rows of a cycle so far, also those of earlier sessions.
 
