@@ -15,17 +15,23 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from silo_jax.checks import require_choice
 from silo_jax.training.step import Recipe
 
 PyTree = Any
 
-STRATEGIES = ("map", "vmap", "shard")
+# The partitioner of older JAX has devices agree on the order of images inside a shard_map's loop.
+_CAN_SHARD = jax.__version_info__ >= (0, 7)
+STRATEGIES = ("map", "vmap", *(("shard",) if _CAN_SHARD else ()))
 _AXIS = "replicas"
 
 
 def default_strategy() -> str:
-    """ "shard" on several devices, "vmap" on one accelerator, "map" on the CPU."""
-    if len(jax.local_devices()) > 1:
+    """ "shard" on several devices, "vmap" on one accelerator, "map" on the CPU.
+
+    JAX before 0.7 has no "shard".
+    """
+    if len(jax.local_devices()) > 1 and _CAN_SHARD:
         return "shard"
     return "map" if jax.default_backend() == "cpu" else "vmap"
 
@@ -67,14 +73,19 @@ def over_replicas(strategy: str, program: Callable[..., Any], num_replicas: int)
 
     Args:
       strategy: "map" runs one replica after another, which gives each the bits that it has when
-        it is run alone; "vmap" runs all at once; "shard" gives each device of this process its
-        share of them, which it runs as "map" does.
+        it is run alone (before JAX 0.7 but for the smaller batch at an epoch's end); "vmap" runs
+        all at once; "shard" gives each device of this process its share of them, which it runs as
+        "map" does.
       program: called as ``program(mapped, *shared)``.
       num_replicas: a multiple of the number of devices, for "shard".
 
     Returns:
       A function of the same arguments; the first has the axis of the replicas, as the result has.
+
+    Raises:
+      ValueError: an unknown strategy, or one that this JAX does not have.
     """
+    require_choice("strategy", strategy, STRATEGIES)
     if num_replicas == 1:
         return partial(_alone, program)
     if strategy == "vmap":
