@@ -129,10 +129,10 @@ class Local:
 
 
 def default_at_once(experiment: Experiment, strategy: str) -> int:
-    """Cells that are trained together: 8 a device, or one at a time where that is no slower.
+    """Cells that are trained together: 8 a device; with "map", and of streamed data, one.
 
-    So it is on the CPU, where a network keeps the cores busy by itself (see
-    ``benchmarks/replicas.py``), and with "map"; streamed data can be had by one at a time alone.
+    On the CPU the cores are busy with one, but for tiny networks, for which eight in turn take 0.7
+    times as long (``benchmarks/replicas.py``).
     """
     if not isinstance(experiment.data, DeviceData) or strategy == "map":
         return 1
