@@ -60,8 +60,10 @@ def launching(values: dict[str, Any], experiment: Any, directory: Path) -> Itera
             launcher = _launcher(values, experiment, directory, stop, progress)
         try:
             yield launcher
-        except InUseError as error:
-            print(f"error: {error}", file=sys.stderr)
+        except ValueError as error:
+            if values["launcher"] == "local" and not isinstance(error, InUseError):
+                raise  # on Ray it is what a worker refuses, such as data that it does not find
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
             sys.exit(2)
         except UnfinishedError as unfinished:
             print(f"{unfinished}; once they are run, the same command goes on", file=sys.stderr)

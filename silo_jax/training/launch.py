@@ -131,8 +131,7 @@ class Local:
 def default_at_once(experiment: Experiment, strategy: str) -> int:
     """Cells that are trained together: 8 a device; with "map", and of streamed data, one.
 
-    On the CPU the cores are busy with one, but for tiny networks, for which eight in turn take 0.7
-    times as long (``benchmarks/replicas.py``).
+    On the CPU a group gains little, and only with tiny networks (``benchmarks/replicas.py``).
     """
     if not isinstance(experiment.data, DeviceData) or strategy == "map":
         return 1
