@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from configs.base import base_config
+from silo_jax.base_config import base_config
 from silo_jax.models import model_options
 
 

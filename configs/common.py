@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from configs.base import base_config
+from silo_jax.base_config import base_config
 
 # What a variant changes. The fixed max_lr of "warmup" and of the other shapes is that of the dense
 # network, SILO's lower bound; it is theirs to be tuned, by --config.schedule.upper.

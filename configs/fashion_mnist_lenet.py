@@ -10,7 +10,7 @@ whole LeNet-5 run has not been made yet. The learning rates are this project's o
 
 from ml_collections import ConfigDict
 
-from configs.base import base_config
+from silo_jax.base_config import base_config
 
 
 def get_config(model: str = "lenet_300_100") -> ConfigDict:

@@ -13,7 +13,7 @@ experiments.tune (3 min) when it starts from others: --config.schedule.lower=0.0
 
 from ml_collections import ConfigDict
 
-from configs.base import base_config
+from silo_jax.base_config import base_config
 
 
 def get_config() -> ConfigDict:

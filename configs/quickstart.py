@@ -17,7 +17,7 @@ No schedule is better than the best of the others by more than its confidence in
 
 from ml_collections import ConfigDict
 
-from configs.base import base_config
+from silo_jax.base_config import base_config
 
 
 def get_config() -> ConfigDict:

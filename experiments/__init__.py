@@ -1,1 +1,1 @@
-"""Entry points: flags, then one call into silo_jax."""
+"""Entry points, such as `python -m experiments.run`: the commands of `silo_jax.cli`."""

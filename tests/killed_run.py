@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments.run import main
 from silo_jax import checkpoint
 from silo_jax.checkpoint import Checkpoints
+from silo_jax.cli.run import main
 from silo_jax.reporting import page
 from silo_jax.training import results
 from silo_jax.training.in_memory import InMemoryEpochs

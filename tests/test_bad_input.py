@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import run
+from silo_jax.cli import run
 
 ROOT = Path(__file__).parents[1]
 QUICK = "--config=configs/quickstart.py"
@@ -142,7 +142,7 @@ ARGUMENT_LISTS = [
     (("--config=configs/nope.py",), "--config: 'configs/nope.py'", A_FILE),
     (("--config=configs",), "--config: 'configs'", A_FILE),
     (("--config=README.md",), "--config=README.md: ", A_FILE),
-    (("--config=configs/base.py",), "--config=configs/base.py: ", A_FILE),
+    (("--config=silo_jax/base_config.py",), "--config=silo_jax/base_config.py: ", A_FILE),
     (("--config=configs/quickstart.py:x",), "--config=configs/quickstart.py:x: ", A_FILE),
     (("--config=configs/fashion_mnist_lenet.py:lenet",), "model.name: 'lenet'", "'lenet5'"),
     ((QUICK, QUICK), "--config: given twice", "once"),

@@ -105,7 +105,7 @@ def test_a_fork_from_the_command_line(tmp_path):
         ((), ("--config: missing",)),
         ((QUICK, "surplus"), ("'surplus'",)),
         ((QUICK, "--config.seeds=0", "--config.seeds=1"), ("--config.seeds", "twice")),
-        (("--config=configs/base.py",), ("configs/base.py", "get_config()")),
+        (("--config=silo_jax/base_config.py",), ("silo_jax/base_config.py", "get_config()")),
         ((QUICK, "--wrkdir=x"), ("wrkdir",)),
         ((QUICK, "--fork="), ("--fork: missing", "--fork=PATH")),
         ((QUICK, "--fork=nowhere"), ("--fork: nowhere", "the directory of a run")),

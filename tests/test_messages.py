@@ -6,7 +6,7 @@ from pathlib import Path
 
 SAY = """
 import asyncio, logging, warnings
-from experiments.messages import keep_to_one_line
+from silo_jax.cli.messages import keep_to_one_line
 
 class Ends:
     def __init__(self, message):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.flags import parse_flags
+from silo_jax.cli.flags import parse_flags
 
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 QUICKSTART = Path(__file__).parents[1] / "configs/quickstart.py"
@@ -13,7 +13,7 @@ QUICKSTART = Path(__file__).parents[1] / "configs/quickstart.py"
 def parsed(*overrides):
     arguments = [f"--config={QUICKSTART}", "--workdir=nowhere"]
     arguments += [f"--config.model.{override}" for override in overrides]
-    return parse_flags(["premise", *arguments], "experiments.premise", {})["config"].model.to_dict()
+    return parse_flags(["premise", *arguments], {})["config"].model.to_dict()
 
 
 def test_an_option_that_the_config_file_leaves_out_can_be_given():

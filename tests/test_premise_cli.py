@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.premise import main
+from silo_jax.cli.premise import main
 
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import run
+from silo_jax.cli import run
 from tests.mlp_config import get_config
 from tests.run_files import final_states, without_times
 from tests.tiny import assert_identical

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.flags import parse_flags
 from silo_jax.checkpoint import Checkpoints
+from silo_jax.cli.flags import parse_flags
 from silo_jax.models import MODELS
 from silo_jax.reporting import read_run
 from silo_jax.reporting.table import results_rows
@@ -201,6 +201,6 @@ def test_epochs_of_the_rewind_point_are_rounded_to_steps_before_the_end_of_the_c
 def test_policies_on_the_command_line(given, policy):
     flags = ("--config=configs/quickstart.py", "--workdir=unused", "--config.pruning.num_cycles=3")
     overridden = [*flags, f"--config.rewind.policy={given}"]
-    config = parse_flags(["run", *overridden], "experiments.run", {})["config"]
+    config = parse_flags(["run", *overridden], {})["config"]
     check_config(config)
     assert config.rewind.policy == policy

@@ -25,7 +25,7 @@ def end(module: str, *arguments: str, capsys) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of an entry point called in this process."""
     sys.modules.pop("config_config", None)  # under which every config file is loaded
     try:
-        importlib.import_module(f"experiments.{module}").main([module, *arguments])
+        importlib.import_module(f"silo_jax.cli.{module}").main([module, *arguments])
         status = 0
     except SystemExit as ended:
         status = ended.code
@@ -98,7 +98,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(module, arguments, said, tmp_p
 def test_help_tells_every_flag(module, capsys):
     code, out, _ = end(module, "--help", capsys=capsys)
     assert code == 0
-    assert out.startswith(f"usage: python -m experiments.{module} --config=FILE")
+    assert out.startswith(f"usage: {module} --config=FILE")
     assert len(out.splitlines()) > 2
 
 

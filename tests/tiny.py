@@ -10,8 +10,8 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from configs.base import base_config
 from silo_jax import shapes
+from silo_jax.base_config import base_config
 from silo_jax.models import create_model
 from silo_jax.training.optimizer import make_optimizer
 from silo_jax.training.run import run

@@ -65,7 +65,7 @@ def prepared_premise(
     """Checks config and directory, reads the data, and holds the directory for this process.
 
     Args:
-      config: see ``configs/base.py``.
+      config: see ``silo_jax/base_config.py``.
       directory: of the study.
       cycles: the cycles to measure; by default `spaced_cycles`.
       num_images: how many images to measure on; all, if the training set has fewer.

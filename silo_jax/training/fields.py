@@ -153,7 +153,9 @@ def check_fields(fields: dict[str, Any]) -> None:
     """
     for name in RULES:
         if name not in fields:
-            raise ValueError(f"{name}: missing; allowed: {RULES[name][1]} (see configs/base.py)")
+            raise ValueError(
+                f"{name}: missing; allowed: {RULES[name][1]} (see silo_jax/base_config.py)"
+            )
     for name, value in fields.items():
         if name in RULES:
             _check_field(name, value)

@@ -230,7 +230,7 @@ def environment() -> dict[str, str]:
     device = jax.devices()[0]
     packages = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
     return {
-        "command": shlex.join(["python", "-m", _module(), *sys.argv[1:]]),
+        "command": shlex.join([*_program(), *sys.argv[1:]]),
         "commit": _commit(),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in packages},
@@ -240,9 +240,10 @@ def environment() -> dict[str, str]:
     }
 
 
-def _module() -> str:
-    """The module that was started, such as experiments.run."""
-    return getattr(sys.modules["__main__"].__spec__, "name", "experiments.run")
+def _program() -> list[str]:
+    """What was started: a module, such as experiments.run, or a script."""
+    module = sys.modules["__main__"].__spec__
+    return [Path(sys.argv[0]).name] if module is None else ["python", "-m", module.name]
 
 
 def _commit() -> str:

@@ -24,7 +24,7 @@ def run(
     """Trains and prunes as the config says, or goes on where an earlier session stopped.
 
     Args:
-      config: see ``configs/base.py``.
+      config: see ``silo_jax/base_config.py``.
       workdir: directory of the run; made when it is not there.
       console: where progress is shown; the terminal by default.
       source: directory of another run, of which a new one takes over the cycles that every seed has
@@ -62,7 +62,7 @@ def prepared(
     """Checks config and directory, reads the data, and holds the directory for this process.
 
     Args:
-      config: see ``configs/base.py``.
+      config: see ``silo_jax/base_config.py``.
       workdir: directory of the run.
       source: see `run`.
 

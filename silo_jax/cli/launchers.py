@@ -10,9 +10,9 @@ from typing import Any
 from absl import flags
 from rich.console import Console
 
-from experiments.flags import Flag, exit_on_bad_input
-from experiments.session import session
 from silo_jax.checks import require_choice
+from silo_jax.cli.flags import Flag, exit_on_bad_input
+from silo_jax.cli.session import session
 
 FLAGS = {
     "launcher": Flag(flags.DEFINE_string, "local", "local|ray", "where cells are run"),

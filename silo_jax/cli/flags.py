@@ -38,17 +38,16 @@ class Flag(NamedTuple):
     minimum: float | None = None
 
 
-def parse_flags(argv: list[str], module: str, extra: Mapping[str, Flag]) -> dict[str, Any]:
+def parse_flags(argv: list[str], extra: Mapping[str, Flag]) -> dict[str, Any]:
     """``config`` with its overrides, ``workdir``, and the values of the extra flags by name.
 
     Args:
-      argv: of the process.
-      module: that was started, such as "experiments.run", for its usage.
+      argv: the program as its usage shows it, such as "silo-jax run", and its arguments.
       extra: flags of this entry point alone.
     """
     with exit_on_bad_input():
         if "--help" in argv:
-            print(_usage(module, extra))
+            print(_usage(argv[0], extra))
             sys.exit(0)
         _check_names(argv[1:], extra)
         overrides = [match for arg in argv if (match := _OVERRIDE.fullmatch(arg))]
@@ -64,8 +63,8 @@ def parse_flags(argv: list[str], module: str, extra: Mapping[str, Flag]) -> dict
         return values
 
 
-def _usage(module: str, extra: Mapping[str, Flag]) -> str:
-    lines = [f"usage: python -m {module} --config=FILE --workdir=DIR [--config.FIELD=VALUE …]"]
+def _usage(program: str, extra: Mapping[str, Flag]) -> str:
+    lines = [f"usage: {program} --config=FILE --workdir=DIR [--config.FIELD=VALUE …]"]
     for name, flag in extra.items():
         value = f"={flag.value}" if flag.value else ""
         default = "" if flag.default in (None, "", False) else f" [{flag.default}]"

@@ -1,0 +1,1 @@
+"""Entry points: flags, then one call into the library."""
