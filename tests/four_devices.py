@@ -52,7 +52,7 @@ def test_a_single_replica_is_on_one_device():
 
 def test_cells_are_the_same_on_whatever_device(tmp_path):
     """Three cells, so that one device has nothing to do."""
-    experiment = load_experiment(tiny_config(rewind__epoch=1))
+    experiment = load_experiment(tiny_config(rewind__epoch=1), split_batches=False)
     peaks = tuple(experiment.peaks)
     cells = tuple(Cell(f"seed_{seed}", seed, peaks, 0, len(peaks)) for seed in (0, 1, 2))
     work, rows = Work("work", cells, {}), {}

@@ -1,4 +1,4 @@
-"""Two processes that work together, against one with as many devices."""
+"""Several processes, which stand for hosts, against one."""
 
 import os
 import signal
@@ -6,23 +6,24 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from silo_jax.cli import run
 from tests.mlp_config import get_config
-from tests.run_files import final_states, without_times
+from tests.run_files import final_states, rows_of, without_times
 from tests.tiny import assert_identical
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "tests/mlp_config.py"
 
 
-def start(workdir, *arguments, devices=1):
+def start(workdir, *arguments, devices=1, module="run"):
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
     settings = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "experiments.run", f"--config={CONFIG}"]
+    command = [sys.executable, "-m", f"experiments.{module}", f"--config={CONFIG}"]
     return subprocess.Popen(
         [*command, f"--workdir={workdir}", *arguments],
         cwd=ROOT,
@@ -65,6 +66,23 @@ def test_two_processes_stopped_by_one_and_resumed_are_one_with_two_devices(tmp_p
     config.devices.data = 1
     assert_identical(final_states(both, config), final_states(tmp_path / "alone", config))
     assert (both / "report.html").exists()
+
+
+def test_hosts_that_share_a_search_over_their_devices_find_what_one_device_finds(tmp_path):
+    """Two devices each; batches of 45, which are not split, need not divide by them."""
+    search = ("--max_lrs=0.1,0.2", "--refinements=0", "--config.pruning.num_cycles=2")
+    search += ("--config.seeds=0,1", "--config.training.batch_size=45", "--quiet")
+    shares = [f"--cells={number}/2" for number in (1, 2)]
+    spread = (*search, "--strategy=shard", "--wait=200")
+    start_share = partial(start, tmp_path / "hosts", *spread, devices=2, module="oracle")
+    finish([start_share(share) for share in shares])
+    finish([start(tmp_path / "alone", *search, "--strategy=map", module="oracle")])
+    for name in ("grid.csv", "choices.csv", "silo.csv"):
+        found, expected = (rows_of(tmp_path / one / name) for one in ("hosts", "alone"))
+        for row in (*found, *expected):
+            row.pop("seconds", None)
+        assert found == expected
+        assert found
 
 
 @pytest.mark.filterwarnings("ignore:the load_module.*:DeprecationWarning")  # of ml_collections

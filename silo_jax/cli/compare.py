@@ -43,7 +43,7 @@ def main(argv: list[str]) -> None:
     workdir = Path(values["workdir"])
     with ExitStack() as stack:
         with exit_on_bad_input():
-            experiment = checked_experiment(values["config"])
+            experiment = checked_experiment(values["config"], split_batches=False)
             comparison = _comparison(experiment, values)
             check_comparison(experiment, comparison)
             study = hold_study(

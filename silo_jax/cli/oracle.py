@@ -62,7 +62,7 @@ def main(argv: list[str]) -> None:
     workdir, fit = Path(values["workdir"]), None
     with ExitStack() as stack:
         with exit_on_bad_input():
-            experiment = checked_experiment(values["config"])
+            experiment = checked_experiment(values["config"], split_batches=False)
             study = oracle_study(values, "oracle", experiment)
             check_oracle(experiment, study.grid)
             if values["fit"] and experiment.num_cycles < 5:

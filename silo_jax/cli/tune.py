@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
     workdir, chosen = Path(values["workdir"]), None
     with ExitStack() as stack:
         with exit_on_bad_input():
-            experiment = checked_experiment(values["config"])
+            experiment = checked_experiment(values["config"], split_batches=False)
             if values["oracle"]:
                 chosen = read_choices(Path(values["oracle"]), values["config"])
             two_cycles = one_shot(experiment)

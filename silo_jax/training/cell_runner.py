@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -51,15 +50,13 @@ class CellRunner:
         progress: CellsProgress,
     ) -> None:
         """Args:
-        experiment: of the cells.
+        experiment: of the cells, whose batches are not split over devices.
         directory: of the study.
         strategy: see `silo_jax.training.replicas.over_replicas`.
         at_once: how many cells are trained together, at most; 1 for streamed data.
         stop: looked at about once a second while training.
         progress: where it is shown.
         """
-        # A replica is on one device; it is the replicas that are spread over several.
-        experiment = replace(experiment, recipe=replace(experiment.recipe, mesh=None))
         self._experiment, self._directory = experiment, directory
         self._strategy, self._at_once = strategy, at_once
         self._stop, self._progress = stop, progress

@@ -141,13 +141,17 @@ class Experiment:
         return cycle, epoch, cycle * self.lengths.steps_per_cycle + end
 
 
-def load_experiment(config: ConfigDict) -> Experiment:
+def load_experiment(config: ConfigDict, *, split_batches: bool = True) -> Experiment:
     """Reads the data of a checked config and settles what depends on it.
+
+    Args:
+      config: checked.
+      split_batches: over the config's devices; if not, each network is trained on one of them.
 
     Raises:
       ValueError: one line with the field, its value and what is allowed.
     """
-    mesh = _mesh(config)
+    mesh = _mesh(config) if split_batches else None
     data = _load(config)
     num_images = len(data.train)
     if config.training.batch_size > num_images:

@@ -273,7 +273,7 @@ def _runner(config: bytes, directory: Path, fields: bytes) -> CellRunner:
 
 @lru_cache(1)
 def _experiment(config: bytes) -> Experiment:
-    return load_experiment(pickle.loads(config))
+    return load_experiment(pickle.loads(config), split_batches=False)
 
 
 def _wait_for_lock(directory: Path) -> None:

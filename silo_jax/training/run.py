@@ -43,8 +43,12 @@ def run(
     return Path(workdir)
 
 
-def checked_experiment(config: ConfigDict) -> Experiment:
+def checked_experiment(config: ConfigDict, *, split_batches: bool = True) -> Experiment:
     """Checks a config, and reads its data.
+
+    Args:
+      config: see `silo_jax.base_config`.
+      split_batches: see `load_experiment`.
 
     Raises:
       ValueError: a field of the config is not as it has to be; one line.
@@ -52,7 +56,7 @@ def checked_experiment(config: ConfigDict) -> Experiment:
     check_config(config)
     streamed = config.data.image_size > 0
     check_data_name(config.data.name, config.data.data_dir or None, streamed=streamed)
-    return load_experiment(config)
+    return load_experiment(config, split_batches=split_batches)
 
 
 @contextmanager
