@@ -1,5 +1,7 @@
 """The wheel holds the package and nothing else, and works without the experiments' packages."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -10,6 +12,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from silo_jax.cli.main import COMMANDS
 from tests.alone import ROOT, run_alone
 
 NOT_SOURCES = (".*", "__pycache__", "_build", "build", "dist", "runs", "*.egg-info")
@@ -79,3 +82,49 @@ def test_the_core_works_from_it_and_loads_nothing_else(installed):
     assert set(loaded.split()) <= {"silo_jax", "jax", "jaxlib", "numpy", "optax"}
     assert Path(file).is_relative_to(installed)
     assert values == "0.25 3"
+
+
+CONFIG = """
+from silo_jax.base_config import base_config
+
+def get_config():
+    config = base_config()
+    config.pruning.num_cycles = 2
+    config.training.epochs_per_cycle = 1
+    return config
+"""
+
+
+def console_script(installed: Path, directory: Path, *arguments: str):
+    """Starts what the wheel declares as its script, far from the sources."""
+    (script,) = distribution(installed).entry_points.select(group="console_scripts")
+    call = f"import {script.module}; {script.module}.{script.attr}()"
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.argv[0] = {script.name!r}; {call}", *arguments],
+        cwd=directory,
+        env=os.environ | {"PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_its_script_runs_a_config_of_the_users_own(installed, tmp_path):
+    (tmp_path / "mine.py").write_text(CONFIG)
+    done = console_script(installed, tmp_path, "run", "--config=mine.py", "--workdir=mine")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mine" / "cycles.csv").read_text().count("\n") == 3
+    environment = json.loads((tmp_path / "mine" / "environment.json").read_text())
+    assert environment["command"] == "silo-jax run --config=mine.py --workdir=mine"
+
+
+def test_its_script_offers_its_commands(installed, tmp_path):
+    shown = console_script(installed, tmp_path, "--help").stdout
+    assert {line.split()[0] for line in shown.splitlines()[1:]} == set(COMMANDS)
+    refused = console_script(installed, tmp_path, "rn")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: command: 'rn'; allowed: ")
+    assert refused.stderr.endswith("(did you mean 'run'?)\n")
+    usage = console_script(installed, tmp_path, "run", "--help").stdout
+    assert usage.startswith("usage: silo-jax run --config=FILE")

@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import lax
 
 from silo_jax.checkpoint import Checkpoints
 from silo_jax.pruning import layer_counts
@@ -23,7 +22,7 @@ from silo_jax.training.next_cycle import NextCycle
 from silo_jax.training.programs import means
 from silo_jax.training.progress import CellsProgress
 from silo_jax.training.replica_epochs import ReplicaEpochs, StreamedReplica, make_epochs
-from silo_jax.training.replicas import replica, stack
+from silo_jax.training.replicas import over_replicas, replica, stack
 from silo_jax.training.scoring import needs_test
 from silo_jax.training.state import Sums, TrainState, all_finite
 from silo_jax.training.workdir import lock
@@ -67,7 +66,7 @@ class CellRunner:
         next_cycle = NextCycle(experiment, like)
         self._policy_after = next_cycle.policy_after
         self._next_cycle = {
-            policy: jax.jit(lambda pairs, program=program: lax.map(lambda p: program(*p), pairs))
+            policy: jax.jit(partial(self._start_cycles, program))
             for policy, program in next_cycle.programs.items()
         }
         self._is_finite = jax.jit(jax.vmap(all_finite))
@@ -125,7 +124,7 @@ class CellRunner:
         while step < end and group.alive.any():
             if step and step % self._steps_per_cycle == 0:
                 policy = self._policy_after(states.replace(step=step))
-                states = self._next_cycle[policy]((states, points))
+                states = self._next_cycle[policy](states, points)
             cycle, epoch, epoch_end = self._experiment.position(step)
             states, sums, points = self._train_to(group, states, points, step, epoch_end)
             if np.max(states.step, where=group.alive, initial=0) < epoch_end:
@@ -173,6 +172,12 @@ class CellRunner:
             with closing(self._checkpoints(origin)) as checkpoints:
                 point = checkpoints.restore_rewind_point(fresh)
         return state, point
+
+    def _start_cycles(self, program: Any, states: TrainState, points: RewindPoint) -> TrainState:
+        """The states at the next cycle's start; one prune after another, to save memory."""
+        strategy = "shard" if self._strategy == "shard" else "map"
+        over_all = over_replicas(strategy, lambda pair: program(*pair), states.step.shape[0])
+        return over_all((states, points))
 
     def _checkpoints(self, files: CellFiles) -> Checkpoints:
         """Its newest state alone; no cycle's end is kept for its own sake."""
@@ -234,11 +239,7 @@ class CellRunner:
         group.alive &= ~lost
 
     def _add_rows(
-        self,
-        group: "_Group",
-        states: TrainState,
-        sums: Sums,
-        position: tuple[int, int],
+        self, group: "_Group", states: TrainState, sums: Sums, position: tuple[int, int]
     ) -> None:
         """Evaluates after an epoch that may be scored, and adds a line for each cell."""
         cycle, epoch = position
