@@ -1,6 +1,6 @@
 """Writes the table of results.md, from what the studies left in benchmarks/results/studies.
 
-    python docs/results_page.py
+    python -m docs.results_page
 
 The test of the documentation compares the two.
 """
@@ -80,9 +80,9 @@ ROWS = {
     "2. max_lr inside the Oracle interval: SILO, the best constant": inside,
     "3. SILO − Oracle": against_the_oracle,
     "4. training steps of the Oracle over those of SILO": times_the_steps,
-    "5. width of the gradients, dense over last cycle": lambda folder: narrowing(folder, "gradient"),
-    "6. width before the activation, dense over last cycle": lambda folder: narrowing(folder, "before"),
-    "7. width after the activation, dense over last cycle": lambda folder: narrowing(folder, "after"),
+    "5. width of gradients, dense over last cycle": lambda folder: narrowing(folder, "gradient"),
+    "6. width before activation, dense over last cycle": lambda folder: narrowing(folder, "before"),
+    "7. width after activation, dense over last cycle": lambda folder: narrowing(folder, "after"),
 }
 
 

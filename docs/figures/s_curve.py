@@ -1,6 +1,6 @@
 """Draws s_curve.png beside this file.
 
-    python docs/figures/s_curve.py
+    python -m docs.figures.s_curve
 
 Left the S-curve, right the learning rate that it makes of 16 cycles, each on 0.8 of the weights.
 """
