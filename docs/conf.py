@@ -6,7 +6,7 @@ from latex2mathml.converter import convert
 import silo_jax
 
 project = "SILO-JAX"
-copyright = "the SILO-JAX authors"
+author = copyright = "the SILO-JAX authors"
 version = release = silo_jax.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
