@@ -19,7 +19,8 @@ def base_config() -> ConfigDict:
     config.data_dir = ""
 
     config.data = ConfigDict()
-    # "digits" (ships with scikit-learn), or an image-classification set of TFDS by its name.
+    # "digits" (ships with scikit-learn), an image-classification set of TFDS by its name, or
+    # "module:function" of your own, which takes data_dir and returns train and test.
     config.data.name = "digits"
     config.data.data_dir = config.get_ref("data_dir")
     # Where decoded images are kept; "" is $SILO_JAX_CACHE, or else ~/.cache/silo-jax.
@@ -72,7 +73,8 @@ def base_config() -> ConfigDict:
     config.evaluation.last_epoch = True
 
     config.model = ConfigDict()
-    # A name of silo_jax.models.MODELS. Further fields of `model` are options of that family, such
+    # A name of silo_jax.models.MODELS, or "module:Class" of your own linen network, called with
+    # num_classes. Further fields of `model` are options of that family, such
     # as `dtype` ("float32" or "bfloat16"); a config file adds those that it needs, and so does
     # the command line: `--config.model.activation=tanh`.
     config.model.name = "lenet_300_100"
@@ -83,7 +85,8 @@ def base_config() -> ConfigDict:
     # Share of the remaining weights that is pruned at the end of a cycle, in (0, 1).
     config.pruning.fraction = 0.2
     # What ranks the weights: "magnitude", |w|; "movement", |Δw| over the last epoch (authors,
-    # ResNet-20); "magnitude_movement", |w·Δw| (authors, VGG-19); "random", the control.
+    # ResNet-20); "magnitude_movement", |w·Δw| (authors, VGG-19); "random", the control;
+    # "module:function" of your own, from weights to scores.
     config.pruning.criterion = "magnitude"
     # "global" ranks all weights together, "layerwise" prunes the fraction of every layer; "erk" and
     # "erdos_renyi" give each layer a budget, "lamp" ranks all by layer-adaptive scores.
@@ -129,7 +132,8 @@ def base_config() -> ConfigDict:
     # max_lr of each cycle, for the schedule "list".
     config.schedule.peaks = ()
     # The learning rate within a cycle: "constant", "linear_decay", "cosine_decay", "triangular",
-    # "one_cycle" or "warmup_step_decay".
+    # "one_cycle" or "warmup_step_decay"; "module:function" of your own, from the steps of a cycle
+    # to a schedule with peak 1.
     config.schedule.shape = "warmup_step_decay"
     # For warmup_step_decay only: the length of the warm-up, after how many epochs or steps of a
     # cycle the learning rate drops, and by what factor. Epochs may be fractions: 0.5. The warm-up

@@ -1,34 +1,75 @@
-"""What the README shows is so."""
+"""What the README and the pages of the documentation show is so."""
 
 import re
+import runpy
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
+
+import silo_jax
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+TEXTS = [*ROOT.glob("*.md"), *PAGES]
+CODE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PAGES_WITH_CODE = [path for path in PAGES if path.stem != "index" and CODE.search(path.read_text())]
 
 
-def test_the_example_runs_and_prunes_what_it_says():
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def test_the_five_lines_run_and_prune_what_they_say():
+    (example,) = CODE.findall(README)
+    assert len(example.partition("\n\n")[2].splitlines()) == 5
+    assert CODE.findall((ROOT / "docs/index.md").read_text()) == [example]
+    before, at, after = example.partition("updates,")
     random = np.random.default_rng(0)
     params = {"Dense_0": {"kernel": jnp.asarray(random.normal(size=(9, 7))), "bias": jnp.ones(7)}}
     names = {"params": params, "grads": params}
-    exec(example, names)
+    exec(before, names)
+    names["opt_state"] = names["optimizer"].init(params)
+    exec(at + after, names)
     kept = np.asarray(names["masks"]["Dense_0"]["kernel"])
     assert kept.sum() == 63 - round(0.2 * 63)
     assert not np.asarray(names["params"]["Dense_0"]["kernel"])[~kept].any()
     np.testing.assert_allclose(names["schedule"](24 * 500 + 100), 0.07, rtol=1e-4)
 
 
-def test_files_and_targets_that_it_names_are_there():
-    for link in re.findall(r"\]\(((?!http|#)[^)]+)\)", README):
-        assert (ROOT / link).exists(), link
-    for config in re.findall(r"--config=([\w/.]+)", README):
+@pytest.mark.parametrize("path", PAGES_WITH_CODE, ids=lambda path: path.stem)
+def test_the_python_of_a_page_runs(path):
+    names = {}
+    for block in CODE.findall(path.read_text()):
+        exec(block, names)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_files_and_targets_that_it_names_are_there(path):
+    text, makefile = path.read_text(), (ROOT / "Makefile").read_text()
+    links = re.findall(r"\]\(((?!http|#)[^)#]+)", text) + re.findall(r'src="([^"]+)"', text)
+    for link in links:
+        assert (path.parent / link).exists(), link
+    for included in re.findall(r"^```\{literalinclude\} (.*)$", text, re.MULTILINE):
+        assert (path.parent / included).is_file(), included
+    for config in re.findall(r"--config=([\w/]+\.py)", text):
         assert (ROOT / config).is_file(), config
-    makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"^    make (\w+)", README, re.MULTILINE):
+    for target in re.findall(r"^(?:    )?make (\w+)", text, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-    for module in re.findall(r"python -m (\w+\.\w+)", README):
+    for module in re.findall(r"python -m ((?:experiments|examples|benchmarks)\.[a-z_]+)", text):
         assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), module
+
+
+def test_the_results_are_those_that_the_studies_have_left():
+    table = runpy.run_path(str(ROOT / "docs/results_page.py"))["table"]()
+    assert f"\n\n{table}\n\n" in (ROOT / "docs/results.md").read_text()
+
+
+def test_the_citation_is_of_this_version_and_of_the_paper():
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["version"] == silo_jax.__version__
+    paper = citation["preferred-citation"]
+    authors = ", ".join(author["family-names"] for author in paper["authors"])
+    cited = f'{authors}, "{paper["title"]}", {paper["journal"]}, {paper["year"]}'
+    assert cited in " ".join(README.split())
+    assert paper["url"] in README

@@ -168,10 +168,9 @@ def _adds_option(config: ConfigDict, override: re.Match) -> bool:
 
 
 def _add_option(config: ConfigDict, override: re.Match) -> None:
-    from silo_jax.models import MODELS, model_options
+    from silo_jax.models import model_options
 
     model, name = config.model, override["field"].partition(".")[2]
-    require_choice("model.name", model.name, MODELS)
     options = model_options(model.name)
     plain = [option for option, default in options.items() if type(default) in (str, *_PARSERS)]
     require_choice("--config.model", name, {*model, *plain})

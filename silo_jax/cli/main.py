@@ -27,6 +27,7 @@ def main() -> None:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    sys.path.insert(0, "")  # where `python -m` finds a config's own modules
     _call(name, [f"silo-jax {name}", *arguments])
 
 

@@ -1,16 +1,17 @@
-"""Data sets by name: the digits of scikit-learn, those of TensorFlow Datasets, and a folder."""
+"""Data sets by name: the digits, those of TensorFlow Datasets, a folder, and the user's own."""
 
 import os
 
 import numpy as np
 
-from silo_jax.checks import require, require_int
+from silo_jax.checks import require, require_int, shown
 from silo_jax.data.classes import Classes, chosen_labels, renumbered
 from silo_jax.data.encoded import EncodedData
 from silo_jax.data.folder import find_folder, folder_split
 from silo_jax.data.splits import ImageData, Split, split_indices, split_off, take
 from silo_jax.data.tfds_records import encoded_split, load_split
 from silo_jax.data.tfds_source import find_images, prepare
+from silo_jax.imported import imported, is_imported
 
 _DIGITS_TEST_FRACTION = 0.2
 _DIGITS_TEST_SEED = 0
@@ -33,6 +34,8 @@ def load_data(
     - "digits" are the 1 797 images of handwritten digits, 8x8 pixels with values 0..16, that come
       with scikit-learn; scaled to 0..255. They have no test split of their own: a stratified fifth,
       always the same one whatever ``split_seed`` is, is the test split here.
+    - ``module:name`` is a function of one's own, which is imported. It takes ``data_dir`` and
+      returns the `Split` of train and that of test.
     - Any other name is that of a set of TensorFlow Datasets with one image of a fixed shape and one
       label an example, such as "fashion_mnist", "cifar10" or "cifar10:3.0.2". It is read without
       TensorFlow from where it is prepared; preparing it needs TensorFlow. Decoded images are kept
@@ -72,6 +75,10 @@ def load_data(
     if name == "digits":
         version, chosen = _DIGITS_VERSION, chosen_labels(classes, [*map(str, range(10))])
         whole, test = _digits()
+    elif is_imported(name):
+        whole, test = _own(name, data_dir)
+        num_classes = 1 + int(max(whole.labels.max(), test.labels.max()))
+        version, chosen = "", chosen_labels(classes, [*map(str, range(num_classes))])
     else:
         source = prepare(find_images(name, data_dir), name)
         name, version, chosen = source.name, source.version, chosen_labels(classes, source.classes)
@@ -157,6 +164,10 @@ def check_data_name(
             raise ValueError("data.name: 'folder' is streamed; allowed: data.image_size above 0")
         case "digits", False:
             pass
+        case _ if is_imported(name):
+            imported("data.name", name)
+            if streamed:
+                raise ValueError(f"data.name: {name!r} is in memory; allowed: data.image_size=0")
         case "folder", True:
             find_folder(data_dir)
         case _:
@@ -198,3 +209,14 @@ def _digits() -> tuple[Split, Split]:
     images = np.rint(digits.images[..., None] * (255 / 16)).astype(np.uint8)
     whole = Split(images, digits.target.astype(np.int32))
     return split_off(whole, _DIGITS_TEST_FRACTION, _DIGITS_TEST_SEED)
+
+
+def _own(name: str, data_dir: str | os.PathLike[str] | None) -> tuple[Split, Split]:
+    splits = imported("data.name", name)(data_dir)
+    match splits:
+        case (Split() as train, Split() as test) if len(train) and len(test):
+            return train, test
+    raise ValueError(
+        f"data.name: {name!r} has returned {shown(splits)}; allowed: (train, test), each a"
+        " silo_jax.data.Split that is not empty"
+    )

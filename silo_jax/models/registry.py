@@ -8,6 +8,7 @@ from typing import Any
 from flax import linen as nn
 
 from silo_jax.checks import require_choice, require_int
+from silo_jax.imported import imported, is_imported
 from silo_jax.models.conv_n import ConvN
 from silo_jax.models.densenet import DenseNet
 from silo_jax.models.lenet import MLP, LeNet5
@@ -48,7 +49,7 @@ def create_model(name: str, *, num_classes: int, **options: Any) -> nn.Module:
     """A network by its name.
 
     Args:
-      name: a key of ``MODELS``.
+      name: a key of ``MODELS``, or ``module:Class`` of a network of one's own, which is imported.
       num_classes: size of the output.
       **options: options of the family, such as ``shortcut`` of the ResNets.
 
@@ -64,19 +65,26 @@ def create_model(name: str, *, num_classes: int, **options: Any) -> nn.Module:
       >>> create_model("resnet20", num_classes=10, shortcut="projection").depth
       20
     """
-    require_choice("model.name", name, MODELS)
+    known = model_options(name)
     require_int("num_classes", num_classes, minimum=1)
     for option in options:
-        require_choice(f"option of {name}", option, model_options(name))
-    return MODELS[name](num_classes=num_classes, **options)
+        require_choice(f"option of {name}", option, known)
+    return _family(name)(num_classes=num_classes, **options)
 
 
 def model_options(name: str) -> dict[str, Any]:
     """The options that a network takes, with their defaults."""
-    family = MODELS[name]
+    family = _family(name)
     settled = {"num_classes", "parent", "name"}
     if isinstance(family, partial):
         settled |= set(family.keywords)
         family = family.func
     parameters = inspect.signature(family).parameters.values()
     return {p.name: p.default for p in parameters if p.name not in settled}
+
+
+def _family(name: str) -> Callable[..., nn.Module]:
+    if is_imported(name):
+        return imported("model.name", name)
+    require_choice("model.name", name, MODELS)
+    return MODELS[name]

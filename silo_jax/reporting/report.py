@@ -17,7 +17,7 @@ _STUDIES = {
 
 
 def write_report(workdir: str | PathLike[str]) -> Path:
-    """Writes figures/*.png and report.html from the result files of a run or a study.
+    """Writes ``figures/*.png`` and ``report.html`` from the result files of a run or a study.
 
     Args:
         workdir: Folder of the results: of a run, see `read_run`; or of a study, whose study.json

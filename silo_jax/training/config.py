@@ -9,6 +9,7 @@ import optax
 from ml_collections import ConfigDict
 
 from silo_jax import shapes, silo_peaks
+from silo_jax.imported import imported, is_imported
 from silo_jax.models import create_model
 from silo_jax.rewinding import policies_of_cycles
 from silo_jax.training.criterion import needs_reference
@@ -128,6 +129,8 @@ def make_shape(config: ConfigDict, lengths: Durations) -> optax.Schedule:
             )
         case "constant":
             return shapes.constant()
+        case name if is_imported(name):
+            return imported("schedule.shape", name)(lengths.steps_per_cycle)
         case name:
             return getattr(shapes, name)(lengths.steps_per_cycle)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from silo_jax.imported import imported, is_imported
 from silo_jax.pruning import criteria
 
 PyTree = Any
@@ -27,7 +28,8 @@ def criterion_of_run(criterion: Criterion, *, reference: PyTree, key: jax.Array)
     """What `silo_jax.prune` takes as the criterion.
 
     Args:
-      criterion: one of ``CRITERIA``, or a function from weights to scores, which is handed back.
+      criterion: one of ``CRITERIA``, ``module:name`` of a function from weights to scores, or such
+        a function, which is handed back.
       reference: the weights at the start of the epoch, where the criterion needs them.
       key: for "random", a fresh one for every pruning.
     """
@@ -35,4 +37,6 @@ def criterion_of_run(criterion: Criterion, *, reference: PyTree, key: jax.Array)
         return partial(criteria.random, key=key)
     if isinstance(criterion, str) and criterion in _MOVEMENTS:
         return partial(_MOVEMENTS[criterion], reference=reference)
+    if is_imported(criterion):
+        return imported("pruning.criterion", str(criterion))
     return criterion

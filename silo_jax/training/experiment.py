@@ -123,7 +123,7 @@ class Experiment:
             seed=seed,
             image_shape=self.image_shape,
             peaks=self.peaks,
-            prunable=self.config.pruning.prunable or self.recipe.model.prunable,
+            prunable=self.config.pruning.prunable or getattr(self.recipe.model, "prunable", None),
             initialization=self.config.training.initialization,
             with_reference=needs_reference(self.config.pruning.criterion),
         )

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from silo_jax.checks import require_choice
+from silo_jax.imported import imported, is_imported
 from silo_jax.pruning import SCOPES
 from silo_jax.training.criterion import CRITERIA
 from silo_jax.training.initialization import INITIALIZATIONS
@@ -31,6 +32,8 @@ CHOICES = {
     "training.initialization": INITIALIZATIONS,
     "training.optimizer": OPTIMIZERS,
 }
+# Those that may also be ``module:name`` of the user's own.
+_OPEN = ("pruning.criterion", "schedule.shape")
 
 
 def _is_int(value: Any) -> bool:
@@ -162,7 +165,10 @@ def check_fields(fields: dict[str, Any]) -> None:
         elif not name.startswith("model."):
             require_choice("config field", name, RULES)
     for name, choices in CHOICES.items():
-        require_choice(name, fields[name], choices)
+        if name in _OPEN and is_imported(fields[name]):
+            imported(name, fields[name])
+        else:
+            require_choice(name, fields[name], choices)
 
 
 def _check_field(name: str, value: Any) -> None:

@@ -28,7 +28,7 @@ def run(
       workdir: directory of the run; made when it is not there.
       console: where progress is shown; the terminal by default.
       source: directory of another run, of which a new one takes over the cycles that every seed has
-        finished; see `silo_jax.training.fork`.
+        finished; see ``silo_jax.training.fork``.
 
     Returns:
       The directory, with ``config.json``, ``environment.json``, ``metrics.jsonl``, ``cycles.csv``,
