@@ -85,11 +85,12 @@ def test_the_core_works_from_it_and_loads_nothing_else(installed):
 
 
 CONFIG = """
+from beside import NUM_CYCLES
 from silo_jax.base_config import base_config
 
 def get_config():
     config = base_config()
-    config.pruning.num_cycles = 2
+    config.pruning.num_cycles = NUM_CYCLES
     config.training.epochs_per_cycle = 1
     return config
 """
@@ -111,6 +112,7 @@ def console_script(installed: Path, directory: Path, *arguments: str):
 
 
 def test_its_script_runs_a_config_of_the_users_own(installed, tmp_path):
+    (tmp_path / "beside.py").write_text("NUM_CYCLES = 2")
     (tmp_path / "mine.py").write_text(CONFIG)
     done = console_script(installed, tmp_path, "run", "--config=mine.py", "--workdir=mine")
     assert done.returncode == 0, done.stderr
