@@ -71,12 +71,12 @@ class Display:
         bar = ProgressBar(total=max(total, 1), completed=done, width=_BAR_WIDTH)
         elapsed = told(int(self._clock() - self._started))
         line.add_row(bar, Text(f"{words} · {elapsed} · {left}", no_wrap=True, overflow="ellipsis"))
+        if not self._rows:
+            return Group(Text("preparing" if done < total else "nothing is left to train"), line)
         return Group(self._table(), line)
 
-    def _table(self) -> Table | Text:
+    def _table(self) -> Table:
         rows = list(self._rows.items())[-min(_MOST_ROWS, max(1, self._console.height - 3)) :]
-        if not rows:
-            return Text("preparing")
         table = Table(box=None, pad_edge=False, header_style="dim")
         first, *others = self._headers
         table.add_column(first, no_wrap=True, overflow="ellipsis")

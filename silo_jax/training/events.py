@@ -5,7 +5,7 @@ event files are asked for.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def require_tensorboard() -> None:
         import tensorboardX  # noqa: F401
     except ImportError:
         raise ValueError(
-            '--tensorboard: given; allowed: after pip install "silo-jax[tensorboard]"'
+            'tensorboard: True; allowed: False, or after pip install "silo-jax[tensorboard]"'
         ) from None
 
 
@@ -111,8 +111,8 @@ class EventFiles:
             writer.close()
 
 
-def _events(begun: float, epochs: Sequence[Row], layers: Sequence[Row]) -> Iterator[Any]:
-    """An event for each epoch, and one for all layers of a cycle."""
+def _events(begun: float, epochs: Sequence[Row], layers: Sequence[Row]) -> list[Any]:
+    """An event for each epoch, and one for all layers of a cycle, in the order of their steps."""
     from tensorboardX.proto.event_pb2 import Event
     from tensorboardX.proto.summary_pb2 import Summary
 
@@ -122,7 +122,11 @@ def _events(begun: float, epochs: Sequence[Row], layers: Sequence[Row]) -> Itera
 
     seconds = accumulate(row["seconds"] for row in epochs)
     times = {row["step"]: begun + passed for row, passed in zip(epochs, seconds, strict=True)}
-    for row in epochs:
-        yield event(row["step"], {tag: row[name] for name, tag in TAGS.items() if name in row})
+    events = [
+        event(row["step"], {tag: row[name] for name, tag in TAGS.items() if name in row})
+        for row in epochs
+    ]
     for step, rows in groupby(layers, lambda row: int(row["step"])):
-        yield event(step, {f"density/{row['layer']}": float(row["density"]) for row in rows})
+        densities = {f"density/{row['layer']}": float(row["density"]) for row in rows}
+        events.append(event(step, densities))
+    return sorted(events, key=lambda event: event.step)

@@ -12,7 +12,7 @@ class Pace:
     reading a checkpoint, is not in it; nor is what an earlier session has done.
 
     Example:
-      >>> now = iter([0.0, 8.0, 20.0, 21.0])
+      >>> now = iter([0.0, 0.0, 8.0, 8.0, 20.0, 21.0])
       >>> pace = Pace(lambda: next(now))
       >>> pace.start(100)  # at 0 s
       >>> pace.reach(104)  # at 8 s
