@@ -20,6 +20,7 @@ class Display:
     """What is common to the displays of runs and of cells.
 
     It is drawn by a thread of its own, from what was told last: the training waits for nothing.
+    What the thread reads is replaced, never changed.
     """
 
     def __init__(

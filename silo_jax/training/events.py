@@ -43,9 +43,10 @@ def require_tensorboard() -> None:
 class EventFiles:
     """A directory of event files for each seed, ``seed_0`` and so on, a TensorBoard run each.
 
-    A session begins the file of a seed anew with the rows so far and goes on in it, so that every
-    step is there once, however often the run was stopped. Steps are those of ``metrics.jsonl``;
-    what is not in a row, such as the test accuracy of most epochs, is left out.
+    A session begins a file with all rows so far and goes on in it. The file says that it stands for
+    those before, so that TensorBoard shows every step once, however often the run was stopped.
+    Steps are those of ``metrics.jsonl``; what is not in a row, such as the test accuracy of most
+    epochs, is left out.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -53,7 +54,7 @@ class EventFiles:
         self._writers: dict[int, tuple[Path, Any]] = {}
 
     def restart(self, seed: int, epochs: Sequence[Row], layers: Sequence[Row]) -> None:
-        """Replaces what is there of a seed.
+        """Begins a file that stands for all that is there of a seed.
 
         Args:
           seed: whose.
@@ -70,19 +71,19 @@ class EventFiles:
         self._close(seed)
         directory = self._directory / f"seed_{seed}"
         directory.mkdir(parents=True, exist_ok=True)
-        earlier = [*directory.iterdir()]
+        earlier = sorted(directory.glob("*tfevents*"))
         path = directory / f"events.out.tfevents.{time.time_ns()}"
         with naming(path):
             self._writers[seed] = path, RecordWriter(str(path))
         begun = time.time() - sum(row["seconds"] for row in epochs)
-        # A TensorBoard that is looking on drops what it has read of the files before.
         self._write(
             seed,
             Event(wall_time=begun, file_version="brain.Event:2"),
-            Event(wall_time=begun, session_log=SessionLog(status=SessionLog.START)),
+            Event(wall_time=begun, step=0, session_log=SessionLog(status=SessionLog.START)),
             *_events(begun, epochs, layers),
         )
-        for file in earlier:
+        # A TensorBoard that is looking on goes from the last one to the new one, if it is there.
+        for file in earlier[:-1]:
             file.unlink()
 
     def add_epoch(self, row: Row) -> None:

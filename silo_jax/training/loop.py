@@ -78,6 +78,7 @@ def run_seeds(
             checkpoints = checkpoints_of(workdir, experiment, seed)
             with closing(checkpoints):
                 if checkpoints.is_sound(end) or results.given_up(seed):
+                    results.restart_events(seed)
                     progress.end(seed)
                     continue
                 if programs is None:

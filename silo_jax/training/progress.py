@@ -83,7 +83,7 @@ class RunProgress(Display):
         total = self._num_cycles * self._steps_per_cycle
         if self._steps.get(seed, total) < total:
             self._show(str(seed), self._cycle_of(self._position(self._steps[seed])), "diverged")
-        self._steps[seed] = total
+        self._steps = self._steps | {seed: total}
 
     def watching(self, seed: int) -> Look | None:
         """What is told of an epoch as it goes on; None where it would not be shown."""
@@ -117,7 +117,7 @@ class RunProgress(Display):
         )
 
     def _be_at(self, seed: int, step: int) -> None:
-        self._at, self._steps[seed] = (seed, step), step
+        self._at, self._steps = (seed, step), self._steps | {seed: step}
         self._looked = (self._clock(), None)
 
     def _look(self, seed: int, step: int, sums: Sums) -> None:

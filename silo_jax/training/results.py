@@ -173,14 +173,12 @@ class Results:
             self._write_divergences(stay)
         self.restart_events(seed)
 
-    def restart_events(self, seed: int | None = None) -> None:
-        """Begins TensorBoard's files anew, with the rows so far of a seed, or of each."""
-        if self._events is None:
-            return
-        (_, epochs), _, (_, layers) = (self._read(*table) for table in self._tables)
-        for one in {row["seed"] for _, row in epochs} if seed is None else (seed,):
-            of_seed = ([r for _, r in rows if r["seed"] == one] for rows in (epochs, layers))
-            self._events.restart(one, *of_seed)
+    def restart_events(self, seed: int) -> None:
+        """Begins a file of TensorBoard's with the rows so far of a seed, if one is asked for."""
+        if self._events is not None:
+            (_, epochs), _, (_, layers) = (self._read(*table) for table in self._tables)
+            of_seed = ([r for _, r in rows if r["seed"] == seed] for rows in (epochs, layers))
+            self._events.restart(seed, *of_seed)
 
     def take_over(self, earlier: "Results", seed: int, step: int) -> None:
         """Takes over what the seed of an earlier run reached up to a global step."""
@@ -227,7 +225,6 @@ def results_of(workdir: Path, *, tensorboard: bool = False) -> Iterator[Results]
             if events is not None:
                 stack.enter_context(closing(events))
             results = Results(workdir, events)
-            results.restart_events()
             wait_for_all("results are there")
             wait_for_all("results are copied")
             yield results
