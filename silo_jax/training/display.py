@@ -40,7 +40,9 @@ class Display:
     def __enter__(self) -> Self:
         self._started = self._clock()
         if self.is_live:
-            self._live = Live(console=self._console, get_renderable=self._drawn)
+            self._live = Live(
+                console=self._console, get_renderable=self._drawn, refresh_per_second=2
+            )
             self._live.start()
         return self
 
