@@ -16,7 +16,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
       OSError: one line that names the file.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _naming(path):
+    with naming(path):
         try:
             with temporary.open("wb") as file:
                 file.write(content.encode() if isinstance(content, str) else content)
@@ -55,14 +55,14 @@ def append_text(path: Path, text: str) -> None:
     Raises:
       OSError: one line that names the file, to which a part of the text may have been added.
     """
-    with _naming(path), path.open("ab") as file:
+    with naming(path), path.open("ab") as file:
         file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Puts the file's name into errors, which those of writing lack."""
     try:
         yield

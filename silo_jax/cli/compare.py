@@ -55,7 +55,8 @@ def main(argv: list[str]) -> None:
                 shared=True,
             )
             stack.enter_context(study)
-        launcher = stack.enter_context(launchers.launching(values, experiment, workdir))
+        cycles = comparison.cycles_to_train(experiment.num_cycles) * len(experiment.config.seeds)
+        launcher = stack.enter_context(launchers.launching(values, experiment, workdir, cycles))
         if not run_comparison(launcher, comparison):
             sys.exit("every network diverged in its first cycle")
         page = write_report(workdir)

@@ -1,5 +1,6 @@
 """Where the cells of a study are run, as the flags say, and what is shown meanwhile."""
 
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,11 @@ from silo_jax.checks import require_choice
 from silo_jax.cli.flags import Flag, exit_on_bad_input
 from silo_jax.cli.session import session
 
+QUIET = {
+    "quiet": Flag(
+        flags.DEFINE_bool, False, "", "shows nothing while it runs; the table at the end is printed"
+    ),
+}
 FLAGS = {
     "launcher": Flag(flags.DEFINE_string, "local", "local|ray", "where cells are run"),
     "cells": Flag(
@@ -38,26 +44,38 @@ FLAGS = {
     ),
     "ray_cpus": Flag(flags.DEFINE_float, 1.0, "N", "CPUs that Ray gives each cell", 0.0),
     "ray_gpus": Flag(flags.DEFINE_float, 0.0, "N", "GPUs that Ray gives each cell", 0.0),
-    "quiet": Flag(flags.DEFINE_bool, False, "", "no display of how far the cells are"),
+    **QUIET,
 }
 _UNFINISHED = 3
 
 
 @contextmanager
-def launching(values: dict[str, Any], experiment: Any, directory: Path) -> Iterator[Any]:
-    """A launcher of the cells of an experiment, with the values of ``FLAGS``.
+def launching(
+    values: dict[str, Any], experiment: Any, directory: Path, num_cycles: int
+) -> Iterator[Any]:
+    """A launcher of the cells of an experiment, which are shown meanwhile.
 
     Exits with status 3 where cells of other shares are left.
+
+    Args:
+      values: of ``FLAGS``.
+      experiment: of the study.
+      directory: of the study.
+      num_cycles: of all cells that will be run, at most.
     """
     from silo_jax.training.interrupts import StopRequest
     from silo_jax.training.launch import UnfinishedError
     from silo_jax.training.progress import CellsProgress
     from silo_jax.training.workdir import InUseError
 
-    console = Console(stderr=True, quiet=values["quiet"])
-    with session(), StopRequest().listening() as stop, CellsProgress(console) as progress:
+    with exit_on_bad_input():
+        share = parse_share(values["cells"])
+    progress = CellsProgress(
+        Console(stderr=True, quiet=values["quiet"]), math.ceil(num_cycles / share.of_shares)
+    )
+    with session(), StopRequest().listening() as stop, progress:
         with exit_on_bad_input():
-            launcher = _launcher(values, experiment, directory, stop, progress)
+            launcher = _launcher(values, experiment, directory, share, stop, progress)
         try:
             yield launcher
         except ValueError as error:
@@ -73,13 +91,12 @@ def launching(values: dict[str, Any], experiment: Any, directory: Path) -> Itera
 
 
 def _launcher(
-    values: dict[str, Any], experiment: Any, directory: Path, stop: Any, progress: Any
+    values: dict[str, Any], experiment: Any, directory: Path, share: Any, stop: Any, progress: Any
 ) -> Any:
     from silo_jax.training.launch import Local
     from silo_jax.training.replicas import STRATEGIES
 
     require_choice("--launcher", values["launcher"], ("local", "ray"))
-    share = parse_share(values["cells"])
     if values["strategy"]:
         require_choice("--strategy", values["strategy"], STRATEGIES)
     if values["launcher"] == "local":

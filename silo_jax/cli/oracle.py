@@ -70,7 +70,9 @@ def main(argv: list[str]) -> None:
                     f"--fit: with {experiment.num_cycles} cycles; allowed: with 5 or more"
                 )
             stack.enter_context(hold_oracle(workdir, values["config"], study))
-        launcher = stack.enter_context(launchers.launching(values, experiment, workdir))
+        tried = 1 + study.grid.most_values  # with SILO's own max_lr
+        cycles = experiment.num_cycles * len(experiment.config.seeds) * tried
+        launcher = stack.enter_context(launchers.launching(values, experiment, workdir, cycles))
         run_silo(launcher)
         choices = run_oracle(launcher, study)
         is_whole = choices[-1].best is not None

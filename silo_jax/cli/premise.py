@@ -17,7 +17,7 @@ from absl import flags
 from rich.console import Console
 
 from silo_jax.cli.flags import Flag, exit_on_bad_input, parse_flags
-from silo_jax.cli.launchers import parse_integers
+from silo_jax.cli.launchers import QUIET, parse_integers
 from silo_jax.cli.session import exit_when_done, session
 
 _FLAGS = {
@@ -25,6 +25,7 @@ _FLAGS = {
         flags.DEFINE_string, "", "A,B,…", "to measure; by default all of up to 10, else 8 of them"
     ),
     "num_images": Flag(flags.DEFINE_integer, 512, "N", "training images to measure on", 1),
+    **QUIET,
 }
 
 
@@ -48,7 +49,7 @@ def main(argv: list[str]) -> None:
                 )
             )
         stop = stack.enter_context(StopRequest().listening())
-        given_up = measure_premise(premise, Console(stderr=True), stop)
+        given_up = measure_premise(premise, Console(stderr=True, quiet=values["quiet"]), stop)
         if has_measurements(workdir):
             page = write_report(workdir)
             console.print(premise_table(read_premise(workdir)))

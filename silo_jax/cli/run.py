@@ -21,11 +21,16 @@ from absl import flags
 from rich.console import Console
 
 from silo_jax.cli.flags import Flag, exit_on_bad_input, parse_flags
+from silo_jax.cli.launchers import QUIET
 from silo_jax.cli.session import exit_when_done, session
 
 _PROCESSES = ("coordinator", "num_processes", "process_id")
 _FLAGS = {
     "fork": Flag(flags.DEFINE_string, None, "DIR", "run whose finished cycles are taken over"),
+    "tensorboard": Flag(
+        flags.DEFINE_bool, False, "", "writes event files for TensorBoard, DIR/tensorboard"
+    ),
+    **QUIET,
     "distributed": Flag(
         flags.DEFINE_bool, False, "", "one of several processes, which find each other"
     ),
@@ -42,21 +47,24 @@ def main(argv: list[str]) -> None:
     # Only now, so that wrong flags are answered at once.
     from silo_jax.distributed import is_primary, join
     from silo_jax.reporting import read_run, results_table
+    from silo_jax.training.events import require_tensorboard
     from silo_jax.training.interrupts import StopRequest
     from silo_jax.training.loop import run_seeds
     from silo_jax.training.run import prepared
 
-    if processes is not None:
-        with exit_on_bad_input():
+    with exit_on_bad_input():
+        if values["tensorboard"]:
+            require_tensorboard()
+        if processes is not None:
             join(**processes)
-    quiet = not is_primary()
-    workdir, console = Path(values["workdir"]), Console(quiet=quiet)
+    workdir, console = Path(values["workdir"]), Console(quiet=not is_primary())
+    display = Console(stderr=True, quiet=values["quiet"] or not is_primary())
     with session(), ExitStack() as stack:
         with exit_on_bad_input():
             run = prepared(values["config"], workdir, source=values["fork"])
             experiment = stack.enter_context(run)
         stop = stack.enter_context(StopRequest().listening())
-        given_up = run_seeds(experiment, workdir, Console(stderr=True, quiet=quiet), stop)
+        given_up = run_seeds(experiment, workdir, display, stop, tensorboard=values["tensorboard"])
         report = _report(workdir) if is_primary() else None
     if report is not None:
         console.print(results_table(read_run(workdir)))

@@ -46,7 +46,8 @@ def main(argv: list[str]) -> None:
             study = oracle_study(values, "tune", experiment)
             check_oracle(two_cycles, study.grid)
             stack.enter_context(hold_oracle(workdir, values["config"], study))
-        launcher = stack.enter_context(launchers.launching(values, two_cycles, workdir))
+        cycles = 2 * len(experiment.config.seeds) * study.grid.most_values
+        launcher = stack.enter_context(launchers.launching(values, two_cycles, workdir, cycles))
         choices = run_oracle(launcher, study)
         bounds = found_bounds(choices)
         if chosen is not None and bounds is not None:

@@ -63,6 +63,17 @@ class Comparison(NamedTuple):
     candidates: tuple[Candidate, ...]
     hindsight: bool
 
+    @property
+    def tunes_first(self) -> bool:
+        """Whether every max_lr is tried with the dense network alone."""
+        return bool(self.max_lrs) and not self.hindsight
+
+    def cycles_to_train(self, num_cycles: int) -> int:
+        """Cycles that are trained with each seed, at most, where a run has so many."""
+        if self.tunes_first:
+            return len(self.candidates) + len(self.options) * num_cycles
+        return len(self.candidates) * num_cycles
+
     def described(self) -> dict[str, Any]:
         """What study.json says of it."""
         told = {name: value for name, value in self._asdict().items() if name != "candidates"}

@@ -44,7 +44,7 @@ def run_comparison(launcher: Launcher, comparison: Comparison) -> bool:
       OSError: a file cannot be read or written; one line.
     """
     experiment, candidates = launcher.experiment, comparison.candidates
-    if comparison.max_lrs and not comparison.hindsight:
+    if comparison.tunes_first:
         candidates = _tune(launcher, comparison)
     launcher.run(_works(experiment, candidates, end_cycle=experiment.num_cycles))
     return _write(launcher, comparison)

@@ -37,6 +37,11 @@ class Grid(NamedTuple):
     scale: str = "log"
     refinements: int = 1
 
+    @property
+    def most_values(self) -> int:
+        """How many are tried in a cycle, at most."""
+        return len(self.max_lrs) + 2 * self.refinements
+
     def beside(self, tried: Sequence[float], best: float) -> tuple[float, ...]:
         """The values to add around the best of those tried so far."""
         if len(tried) < 2:

@@ -10,7 +10,7 @@ import numpy as np
 from silo_jax.distributed import largest, state_shardings
 from silo_jax.training.evaluation import evaluate
 from silo_jax.training.interrupts import StopRequest
-from silo_jax.training.state import Sums, TrainState
+from silo_jax.training.state import Look, Sums, TrainState
 from silo_jax.training.step import DeviceSplit, Recipe, train_epoch
 
 _SECONDS_BETWEEN_LOOKS = 1.0  # for a request to stop
@@ -53,10 +53,13 @@ class InMemoryEpochs:
             for split, data in evaluations.items()
         }
 
-    def train(self, state: TrainState, stop: int) -> tuple[TrainState, Sums]:
+    def train(
+        self, state: TrainState, stop: int, look: Look | None = None
+    ) -> tuple[TrainState, Sums]:
         """Trains up to step ``stop``, which lies in the same epoch; the state is used up.
 
-        It comes back sooner when the loss is not finite or the process is asked to stop.
+        It comes back sooner when the loss is not finite or the process is asked to stop. About
+        once a second ``look`` is told how far it is.
         """
         step, sums = int(state.step), state.sums
         while step < stop and self._stop.signum is None:
@@ -69,6 +72,8 @@ class InMemoryEpochs:
             step = reached
             if step < until or not np.isfinite(sums.loss):
                 break
+            if look is not None:
+                look(step, sums)
         return state, sums
 
     def evaluate(self, state: TrainState, split: str) -> Sums:

@@ -94,8 +94,9 @@ class Local:
           ValueError: another process runs one of the cells.
           OSError: a file cannot be read or written; one line.
         """
-        self._progress.begin(works, unfinished(self, works))
-        for work in self._share.pick(works):
+        mine = self._share.pick(works)
+        self._progress.begin(mine, unfinished(self, mine))
+        for work in mine:
             if unfinished(self, [work]):
                 self._runner(work).run(work)
         deadline = time.monotonic() + self._wait_seconds

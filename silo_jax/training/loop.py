@@ -41,6 +41,8 @@ def run_seeds(
     console: Console,
     stop: StopRequest | None = None,
     num_cycles: int | None = None,
+    *,
+    tensorboard: bool = False,
 ) -> list[Divergence]:
     """Runs every seed to its end, each from its newest checkpoint if it has one.
 
@@ -52,6 +54,7 @@ def run_seeds(
       console: where progress is shown.
       stop: looked at about once a second while training.
       num_cycles: how many of the config's cycles are trained; by default all.
+      tensorboard: whether TensorBoard's event files are written, too.
 
     Returns:
       Where seeds were given up, as their loss was not finite, in this session or an earlier one.
@@ -65,20 +68,18 @@ def run_seeds(
     if is_primary():
         _write_schedule(experiment, workdir)
     num_cycles = num_cycles or experiment.num_cycles
-    epochs_per_seed = num_cycles * experiment.epochs_per_cycle
     end = num_cycles * experiment.lengths.steps_per_cycle
-    progress = RunProgress(
-        console, total_epochs=len(seeds) * epochs_per_seed, num_cycles=num_cycles
-    )
+    progress = RunProgress.of(experiment, num_cycles, console)
     programs = None
     stop.raise_if_asked()
     with progress, ExitStack() as stack:
-        results = stack.enter_context(results_of(workdir))
+        results = stack.enter_context(results_of(workdir, tensorboard=tensorboard))
         for seed in seeds:
             checkpoints = checkpoints_of(workdir, experiment, seed)
             with closing(checkpoints):
                 if checkpoints.is_sound(end) or results.given_up(seed):
-                    progress.resume(seed, epochs_per_seed)
+                    results.restart_events(seed)
+                    progress.end(seed)
                     continue
                 if programs is None:
                     if is_primary():
@@ -86,6 +87,7 @@ def run_seeds(
                     compiled = stop.interruptibly(partial(Programs, experiment, stop))
                     programs = stack.enter_context(closing(compiled))
                 SeedRun(experiment, programs, seed, checkpoints, results, progress).run(end)
+                progress.end(seed)
         return [divergence for seed in seeds if (divergence := results.given_up(seed))]
 
 
@@ -144,9 +146,8 @@ class SeedRun:
         if self._checkpoints.latest_step() is not None:
             state = self._checkpoints.restore(state)
         step = int(state.step)
-        cycle, epoch, _ = experiment.position(step)
-        self._progress.resume(self._seed, cycle * experiment.epochs_per_cycle + epoch)
         self._results.drop_after(self._seed, step)
+        self._progress.resume(self._seed, step)
         return self._with_lowered_peaks(state)
 
     def _with_lowered_peaks(self, state: TrainState) -> TrainState:
@@ -189,6 +190,7 @@ class SeedRun:
             "epoch": epoch + 1,
             "step": step,
             "density": self._density(state),
+            "max_lr": float(state.peaks[cycle]),
             "lr": self._last_lr(state),
             **means("train", sums),
             **self._programs.evaluate(state, "val"),
@@ -237,13 +239,14 @@ class SeedRun:
         """Trains to the end of the epoch, with a stop at the rewind point if it lies on the way."""
         point, step = self._experiment.lengths.rewind_step, int(state.step)
         policies = rewind_policies(self._experiment.config)
+        train = partial(self._programs.train, look=self._progress.watching(self._seed))
         if "weights" not in policies or not step <= point < end:
-            return self._programs.train(state, end)
-        state, sums = self._programs.train(state, point)
+            return train(state, end)
+        state, sums = train(state, point)
         if int(state.step) < point or not self._programs.is_finite(state):
             return state, sums
         self._checkpoints.save_rewind_point(state)
-        return self._programs.train(state, end)
+        return train(state, end)
 
     def _finish_cycle(self, state: TrainState, cycle: int) -> None:
         evaluation, step = self._experiment.config.evaluation, int(state.step)

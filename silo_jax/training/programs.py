@@ -10,7 +10,7 @@ from silo_jax.training.experiment import Experiment
 from silo_jax.training.in_memory import InMemoryEpochs
 from silo_jax.training.interrupts import StopRequest
 from silo_jax.training.next_cycle import NextCycle
-from silo_jax.training.state import Sums, TrainState, all_finite
+from silo_jax.training.state import Look, Sums, TrainState, all_finite
 from silo_jax.training.step import learning_rate
 from silo_jax.training.streaming import StreamedEpochs, streamed_epochs
 
@@ -30,13 +30,15 @@ class Programs:
         self.learning_rate = jax.jit(partial(learning_rate, recipe))
         self.next_cycle = NextCycle(experiment, state)
 
-    def train(self, state: TrainState, stop: int) -> tuple[TrainState, Sums]:
+    def train(
+        self, state: TrainState, stop: int, look: Look | None = None
+    ) -> tuple[TrainState, Sums]:
         """Trains to the end of the epoch or to ``stop``; the state handed in is used up.
 
         It comes back sooner when the loss is not finite or the process is asked to stop, which it
-        looks for about once a second.
+        looks for about once a second; ``look`` is told then how far it is.
         """
-        return self._epochs.train(state, stop)
+        return self._epochs.train(state, stop, look)
 
     def close(self) -> None:
         """Ends the processes that read data, if there are any."""

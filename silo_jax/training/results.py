@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +25,7 @@ import jax
 
 from silo_jax.distributed import is_primary, wait_for_all
 from silo_jax.files import append_text, csv_text, write_atomically
+from silo_jax.training.events import EventFiles
 
 Row = dict[str, Any]
 
@@ -84,7 +85,12 @@ class Results:
     ``diverged.csv`` is there only if a seed has diverged.
     """
 
-    def __init__(self, workdir: Path) -> None:
+    def __init__(self, workdir: Path, events: EventFiles | None = None) -> None:
+        """Args:
+        workdir: of the run.
+        events: TensorBoard's files, which are told the same.
+        """
+        self._events = events
         self._metrics = workdir / "metrics.jsonl"
         self._cycles = workdir / "cycles.csv"
         self._layers = workdir / "layers.csv"
@@ -100,10 +106,14 @@ class Results:
 
     def add_epoch(self, row: Row) -> None:
         append_text(self._metrics, json.dumps(row) + "\n")
+        if self._events is not None:
+            self._events.add_epoch(row)
 
     def add_cycle(self, row: Row, layers: list[Row]) -> None:
         append_text(self._layers, csv_text(LAYER_COLUMNS, layers))
         append_text(self._cycles, csv_text(CYCLE_COLUMNS, [row]))
+        if self._events is not None:
+            self._events.add_layers(layers)
 
     def add_divergence(self, divergence: Divergence) -> None:
         """Notes it on the disk before the seed goes back or is given up."""
@@ -161,6 +171,14 @@ class Results:
         stay = [one for one in divergences if one.seed != seed or one.last_sound_step <= step]
         if len(stay) < len(divergences):
             self._write_divergences(stay)
+        self.restart_events(seed)
+
+    def restart_events(self, seed: int) -> None:
+        """Begins a file of TensorBoard's with the rows so far of a seed, if one is asked for."""
+        if self._events is not None:
+            (_, epochs), _, (_, layers) = (self._read(*table) for table in self._tables)
+            of_seed = ([r for _, r in rows if r["seed"] == seed] for rows in (epochs, layers))
+            self._events.restart(seed, *of_seed)
 
     def take_over(self, earlier: "Results", seed: int, step: int) -> None:
         """Takes over what the seed of an earlier run reached up to a global step."""
@@ -192,16 +210,24 @@ class Results:
 
 
 @contextmanager
-def results_of(workdir: Path) -> Iterator[Results]:
+def results_of(workdir: Path, *, tensorboard: bool = False) -> Iterator[Results]:
     """The results in the directory of a run, which process 0 alone writes.
 
     The others work on copies of their own, which they need for what depends on earlier results.
+
+    Args:
+      workdir: of the run.
+      tensorboard: whether TensorBoard's event files are written, too, below ``tensorboard/``.
     """
     if is_primary():
-        results = Results(workdir)
-        wait_for_all("results are there")
-        wait_for_all("results are copied")
-        yield results
+        with ExitStack() as stack:
+            events = EventFiles(workdir / "tensorboard") if tensorboard else None
+            if events is not None:
+                stack.enter_context(closing(events))
+            results = Results(workdir, events)
+            wait_for_all("results are there")
+            wait_for_all("results are copied")
+            yield results
         return
     with TemporaryDirectory() as directory:
         wait_for_all("results are there")

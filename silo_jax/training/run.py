@@ -9,6 +9,7 @@ from rich.console import Console
 
 from silo_jax.data import check_data_name
 from silo_jax.training.config import check_config
+from silo_jax.training.events import require_tensorboard
 from silo_jax.training.experiment import Experiment, load_experiment
 from silo_jax.training.fork import check_fork, fork, held
 from silo_jax.training.loop import run_seeds
@@ -20,6 +21,8 @@ def run(
     workdir: str | Path,
     console: Console | None = None,
     source: str | Path | None = None,
+    *,
+    tensorboard: bool = False,
 ) -> Path:
     """Trains and prunes as the config says, or goes on where an earlier session stopped.
 
@@ -29,17 +32,21 @@ def run(
       console: where progress is shown; the terminal by default.
       source: directory of another run, of which a new one takes over the cycles that every seed has
         finished; see ``silo_jax.training.fork``.
+      tensorboard: whether TensorBoard's event files are written; see ``silo_jax.training.events``.
 
     Returns:
       The directory, with ``config.json``, ``environment.json``, ``metrics.jsonl``, ``cycles.csv``,
       ``layers.csv``, ``schedule.csv`` and ``checkpoints/``.
 
     Raises:
-      ValueError: see `prepared`.
+      ValueError: see `prepared`; or tensorboardX is missing.
       OSError: a file cannot be read or written, or is damaged; one line.
     """
+    if tensorboard:
+        require_tensorboard()
+    console = console or Console(stderr=True)
     with prepared(config, workdir, source) as experiment:
-        run_seeds(experiment, Path(workdir), console or Console(stderr=True))
+        run_seeds(experiment, Path(workdir), console, tensorboard=tensorboard)
     return Path(workdir)
 
 

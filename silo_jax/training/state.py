@@ -1,6 +1,6 @@
 """The state of a run: everything that training changes, as one pytree."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,6 +26,9 @@ class Sums(NamedTuple):
     loss: jax.Array
     correct: jax.Array
     examples: jax.Array
+
+
+Look = Callable[[int, Sums], None]  # at the global step and the sums of an epoch that goes on
 
 
 def no_sums() -> Sums:

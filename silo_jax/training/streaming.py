@@ -21,7 +21,7 @@ from silo_jax.data.stream import (
 from silo_jax.distributed import put_batches, state_shardings
 from silo_jax.training.evaluation import evaluate_batch
 from silo_jax.training.interrupts import StopRequest
-from silo_jax.training.state import Sums, TrainState, no_sums
+from silo_jax.training.state import Look, Sums, TrainState, no_sums
 from silo_jax.training.step import DeviceSplit, Recipe, train_on_batches
 
 _CHUNK_BYTES = 1 << 25
@@ -75,10 +75,13 @@ class StreamedEpochs:
             for split, batches in evaluations.items()
         }
 
-    def train(self, state: TrainState, stop: int) -> tuple[TrainState, Sums]:
+    def train(
+        self, state: TrainState, stop: int, look: Look | None = None
+    ) -> tuple[TrainState, Sums]:
         """Trains up to step ``stop``, which lies in the same epoch; the state is used up.
 
-        It comes back sooner when the loss is not finite or the process is asked to stop.
+        It comes back sooner when the loss is not finite or the process is asked to stop. Between
+        two chunks ``look`` is told how far it is.
         """
         step = int(state.step)
         if step % self._recipe.steps_per_cycle % self._steps_per_epoch == 0:
@@ -87,7 +90,10 @@ class StreamedEpochs:
         for chunk, num_batches in self._chunks(state, step, stop):
             if self._stop.signum is not None or not np.isfinite(sums.loss):
                 break
+            if look is not None:
+                look(step, sums)
             state, sums = self._train(state, chunk, jnp.int32(num_batches))
+            step += num_batches
         return state, sums
 
     def evaluate(self, state: TrainState, split: str) -> Sums:
