@@ -135,10 +135,10 @@ def test_what_a_long_call_returns_or_raises_is_passed_on():
 def test_a_run_that_starts_while_another_prepares_is_seen(tmp_path, monkeypatch):
     load_experiment, workdir = preparing.load_experiment, tmp_path / "run"
 
-    def overtaken(config):
+    def overtaken(config, **options):
         monkeypatch.undo()
         run_quietly(tiny_config(), workdir)
-        return load_experiment(config)
+        return load_experiment(config, **options)
 
     monkeypatch.setattr(preparing, "load_experiment", overtaken)
     with pytest.raises(ValueError, match=r"schedule.upper was 0.2, is 0.9"):
