@@ -59,12 +59,11 @@ class Sequential(nn.Module):
         return x
 
 
-def steps_of(model: nn.Module, use: str) -> Steps:
+def steps_of(model: nn.Module) -> Steps:
     """The steps of a network of the families.
 
     Args:
       model: from `silo_jax.models.create_model`, or already `Sequential`.
-      use: what they are for, for the message.
 
     Raises:
       ValueError: it is of another family; one line.
@@ -88,7 +87,7 @@ def steps_of(model: nn.Module, use: str) -> Steps:
             return (*sum(layers, ()), ("flatten",), *dense)
         case VGG():
             return _vgg(model)
-    raise ValueError(f"model: {type(model).__name__} with {use}; allowed: {FAMILIES}")
+    raise ValueError(f"model: {type(model).__name__}; allowed: {FAMILIES}")
 
 
 def _vgg(model: VGG) -> Steps:
@@ -110,3 +109,30 @@ def _conv(channels: int, activation: str, *, norm: bool = False) -> Steps:
 def _dense_layers(hidden: tuple[int, ...], activation: str, num_classes: int) -> Steps:
     layers = [(("dense", width), ("activation", activation)) for width in hidden]
     return (*sum(layers, ()), ("dense", num_classes))
+
+
+def modules_of(steps: Steps) -> dict[int, str]:
+    """The linen name of each step that has parameters, such as "Conv_0"."""
+    kinds = {"conv": "Conv", "norm": "BatchNorm", "dense": "Dense"}
+    names, counts = {}, dict.fromkeys(kinds, 0)
+    for index, (kind, *_) in enumerate(steps):
+        if kind in kinds:
+            names[index] = f"{kinds[str(kind)]}_{counts[str(kind)]}"
+            counts[str(kind)] += 1
+    return names
+
+
+def pixels_before(steps: Steps, image_shape: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width of what the flattening step takes; (1, 1) if there is none."""
+    height, width = image_shape[:2]
+    for step in steps:
+        match step:
+            case ("conv", _, int(side), int(padding)):
+                height, width = (size + 2 * padding - side + 1 for size in (height, width))
+            case ("max_pool",):
+                height, width = height // 2, width // 2
+            case ("mean_pool", int(side)):
+                height, width = side, side
+            case ("flatten",):
+                return height, width
+    return 1, 1
