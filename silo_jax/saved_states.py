@@ -14,6 +14,7 @@ from etils import epath
 
 from silo_jax.checkpoint import DamagedCheckpointError
 from silo_jax.checksums import find_damage
+from silo_jax.pruning.masks import named_leaves
 
 PyTree = Any
 
@@ -47,3 +48,15 @@ def read_state(path: Path, names: tuple[str, ...]) -> dict[str, PyTree]:
     finally:
         handler.close()
     return {name: saved[name] for name in names}
+
+
+def saved_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of a saved state's weights by their paths; none where it is damaged."""
+    if find_damage(path / "state") is not None:
+        return {}
+    handler = ocp.PyTreeCheckpointHandler()
+    try:
+        params = handler.metadata(epath.Path(path / "state")).tree["params"]
+    finally:
+        handler.close()
+    return {name: tuple(leaf.shape) for name, leaf in named_leaves(params)}

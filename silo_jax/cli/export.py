@@ -62,11 +62,9 @@ def _export(directory: Path, names: list[str], values: dict[str, Any]) -> None:
     suffix = "_shrunk" if values["shrink"] else ""
     stem = out / f"seed_{trained.seed}_cycle_{trained.cycle}{suffix}"
     whole = dense_bytes(trained)
-    table = Table(
-        title=f"seed {trained.seed} · cycle {trained.cycle} · density {100 * trained.density:.2f} %",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    density = f"density {100 * trained.density:.2f} %"
+    title = f"seed {trained.seed} · cycle {trained.cycle} · {density}"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
     for head in ("format", "bytes", "of dense", "largest difference", "of the largest logit"):
         table.add_column(head, justify="left" if head == "format" else "right")
     table.add_row("weights, dense", f"{whole:,}", "100.0 %", "", "")
@@ -85,6 +83,11 @@ def _export(directory: Path, names: list[str], values: dict[str, Any]) -> None:
     console.print(table)
     for path in paths:
         console.print(str(path), highlight=False, soft_wrap=True)
+    if trained.config["evaluation"]["select"] != "last":
+        print(
+            "The cycle's accuracy may be that of an earlier epoch; "
+            "these are the weights at its end."
+        )
     if values["shrink"]:
         _tell_speedup(trained, network)
     print(_REMARK)

@@ -44,15 +44,15 @@ def write(network: TrainedNetwork, path: Path) -> None:
 def read_bcoo(path: Path) -> PyTree:
     """The variables of the network; the leaves that were pruned are BCOO."""
     arrays, told = read_arrays(path)
+    leaves: dict[str, Any] = {name: jnp.asarray(array) for name, array in arrays.items()}
     for name, shape in told["shapes"].items():
-        parts = arrays.pop(f"{name}.data"), arrays.pop(f"{name}.indices")
-        arrays[name] = sparse.BCOO(
-            tuple(map(jnp.asarray, parts)),
+        leaves[name] = sparse.BCOO(
+            (leaves.pop(f"{name}.data"), leaves.pop(f"{name}.indices")),
             shape=tuple(shape),
             indices_sorted=True,
             unique_indices=True,
         )
-    return as_tree(arrays)
+    return as_tree(leaves)
 
 
 def read_logits(path: Path, images: ArrayLike) -> jax.Array:

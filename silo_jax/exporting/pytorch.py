@@ -155,7 +155,9 @@ def _structure(model: nn.Module) -> dict[str, Any]:
 
 def _stages(model: ResNet | ResNetCifar) -> tuple[int, ...]:
     """Blocks of each stage."""
-    return (*[(model.depth - 2) // 6] * 3,) if isinstance(model, ResNetCifar) else BLOCKS[model.depth]
+    return (
+        (*[(model.depth - 2) // 6] * 3,) if isinstance(model, ResNetCifar) else BLOCKS[model.depth]
+    )
 
 
 def _resnet_modules(model: ResNet | ResNetCifar) -> dict[str, str]:

@@ -48,9 +48,7 @@ class Block(nn.Module):
         self.downsample = None
         if f"{name}.downsample.0.weight" in weights:
             project = _conv(weights[f"{name}.downsample.0.weight"], stride)
-            self.downsample = nn.Sequential(
-                project, _norm(weights, f"{name}.downsample.1.weight")
-            )
+            self.downsample = nn.Sequential(project, _norm(weights, f"{name}.downsample.1.weight"))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = x

@@ -4,6 +4,8 @@ The steps of a network of the families here are data: widths can be changed one 
 libraries can build the same network from them.
 """
 
+from collections.abc import Sequence
+
 import jax
 from flax import linen as nn
 
@@ -82,7 +84,9 @@ def steps_of(model: nn.Module) -> Steps:
             )
         case ConvN():
             pairs = [64 * 2**pair for pair in range(model.depth // 2)]
-            layers = [_conv(channels, model.activation) * 2 + (("max_pool",),) for channels in pairs]
+            layers = [
+                _conv(channels, model.activation) * 2 + (("max_pool",),) for channels in pairs
+            ]
             dense = _dense_layers((256, 256), model.activation, model.num_classes)
             return (*sum(layers, ()), ("flatten",), *dense)
         case VGG():
@@ -106,7 +110,7 @@ def _conv(channels: int, activation: str, *, norm: bool = False) -> Steps:
     return (("conv", channels, 3, 1), *norms, ("activation", activation))
 
 
-def _dense_layers(hidden: tuple[int, ...], activation: str, num_classes: int) -> Steps:
+def _dense_layers(hidden: Sequence[int], activation: str, num_classes: int) -> Steps:
     layers = [(("dense", width), ("activation", activation)) for width in hidden]
     return (*sum(layers, ()), ("dense", num_classes))
 

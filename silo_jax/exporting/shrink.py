@@ -10,6 +10,7 @@ margin lacks the constant: there such a channel is kept.
 import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ PyTree = Any
 class _Layer(NamedTuple):
     """A layer with weights; ``norm`` is the name of its BatchNorm, if it has one."""
 
-    index: int
+    step: int
     name: str
     norm: str | None
     activation: str | None
@@ -57,13 +58,10 @@ def shrink(network: TrainedNetwork) -> TrainedNetwork:
     layers = _layers(steps)
     variables = jax.tree.map(np.array, network.variables)
     masks = jax.tree.map(np.array, network.masks)
-    while any(
-        _shrink_layer(layer, after, variables, masks)
-        for layer, after in zip(layers[:-1], layers[1:], strict=True)
-    ):
+    while any(_shrink_layer(layer, after, variables, masks) for layer, after in pairwise(layers)):
         pass
     params, dtype = variables["params"], getattr(network.model, "dtype", "float32")
-    widths = {layer.index: params[layer.name]["kernel"].shape[-1] for layer in layers}
+    widths = {layer.step: params[layer.name]["kernel"].shape[-1] for layer in layers}
     smaller: Steps = tuple(
         (step[0], widths[index], *step[2:]) if index in widths else step
         for index, step in enumerate(steps)
@@ -87,7 +85,9 @@ def measure_speedup(
     """Times the forward passes of both on the same random images, in turn."""
     shape = (batch_size, *network.image_shape)
     images = jnp.asarray(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
-    pairs = [[_seconds(each.logits, images) for each in (network, smaller)] for _ in range(turns + 1)]
+    pairs = [
+        [_seconds(each.logits, images) for each in (network, smaller)] for _ in range(turns + 1)
+    ]
     ratios = [before / after for before, after in pairs[1:]]  # the first one compiles
     lower, median, upper = statistics.quantiles(ratios, n=4)
     return Speedup(median, lower, upper)
@@ -138,7 +138,9 @@ def _shrink_layer(layer: _Layer, after: _Layer, variables: PyTree, masks: PyTree
     if layer.norm:
         for tree in (params, masks, variables["batch_stats"]):
             own = tree[layer.norm]
-            tree[layer.norm] = {name: leaf[keep] if leaf.ndim else leaf for name, leaf in own.items()}
+            tree[layer.norm] = {
+                name: leaf[keep] if leaf.ndim else leaf for name, leaf in own.items()
+            }
     return bool(goes.any())
 
 
@@ -148,7 +150,7 @@ def _whole(masks: PyTree, params: PyTree, name: str) -> np.ndarray:
 
 
 def _by_input(kernel: np.ndarray, *, channels: int) -> np.ndarray:
-    """A kernel as (positions, channels in, channels out); of a dense layer, positions are pixels."""
+    """A kernel as (positions, channels in, channels out); those of a dense layer are pixels."""
     return kernel.reshape(-1, channels, kernel.shape[-1])
 
 
