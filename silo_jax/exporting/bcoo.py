@@ -64,9 +64,9 @@ def read_logits(path: Path, images: ArrayLike) -> jax.Array:
     _, told = read_arrays(path)
     model, x = model_of(told), normalize(images, told["mean"], told["std"])
     variables = jax.tree.map(
-        lambda leaf: leaf.todense() if _is_bcoo(leaf) and leaf.ndim > 2 else leaf,
+        lambda leaf: leaf.todense() if is_bcoo(leaf) and leaf.ndim > 2 else leaf,
         read_bcoo(path),
-        is_leaf=_is_bcoo,
+        is_leaf=is_bcoo,
     )
     with nn.intercept_methods(multiply_sparse):
         return jax.jit(partial(model.apply, train=False))(variables, x)
@@ -80,7 +80,7 @@ def multiply_sparse(
     if not isinstance(module, nn.Dense) or context.method_name != "__call__":
         return layer(*args, **kwargs)
     kernel, bias = (module.variables["params"][name] for name in ("kernel", "bias"))
-    if not _is_bcoo(kernel):
+    if not is_bcoo(kernel):
         return layer(*args, **kwargs)
     dtype = module.dtype or kernel.dtype
     kernel = sparse.BCOO((kernel.data.astype(dtype), kernel.indices), shape=kernel.shape)
@@ -91,5 +91,6 @@ def multiply_sparse(
     return product + bias.astype(dtype)
 
 
-def _is_bcoo(leaf: Any) -> bool:
+def is_bcoo(leaf: Any) -> bool:
+    """Whether a leaf is a BCOO array."""
     return isinstance(leaf, sparse.BCOO)

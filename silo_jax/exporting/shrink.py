@@ -10,8 +10,8 @@ margin lacks the constant: there such a channel is kept.
 import statistics
 import time
 from collections.abc import Callable
-from itertools import pairwise
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
