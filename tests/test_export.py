@@ -75,7 +75,7 @@ def network_of(name, fraction=0.9, bias=0.1):
 def with_channels_pruned(network, fraction):
     """Whole channels of every layer but the last, whose outputs are the logits."""
     params, masks = network.variables["params"], init_masks(network.variables["params"], ["kernel"])
-    last = max((path for path in masks if path.startswith("Dense")))
+    last = max(path for path in masks if path.startswith("Dense"))
     pruned = {**prune_channels(params, masks, fraction), last: masks[last]}
     variables = network.variables | {"params": apply_masks(params, pruned)}
     return network._replace(variables=variables, masks=pruned)

@@ -5,6 +5,7 @@ import math
 import os
 import re
 import shutil
+from contextlib import suppress
 
 import pytest
 from rich.console import Console
@@ -25,11 +26,8 @@ CONFIG = tiny_config(pruning__num_cycles=3, seeds=(3, 4), training__epochs_per_c
 
 
 def stopped(workdir, num_looks):
-    with prepared(CONFIG, workdir) as experiment:
-        try:
-            run_seeds(experiment, workdir, Console(quiet=True), StopAfter(num_looks))
-        except Stopped:
-            pass
+    with prepared(CONFIG, workdir) as experiment, suppress(Stopped):
+        run_seeds(experiment, workdir, Console(quiet=True), StopAfter(num_looks))
     return experiment
 
 

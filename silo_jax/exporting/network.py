@@ -55,7 +55,7 @@ class TrainedNetwork(NamedTuple):
         """The logits in evaluation mode, without augmentation.
 
         Args:
-          images: raw intensities from 0 to 255, of shape (b, *image_shape).
+          images: raw intensities from 0 to 255, of shape (b, height, width, channels).
 
         Returns:
           float32 (b, num_classes).
