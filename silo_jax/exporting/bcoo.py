@@ -82,13 +82,16 @@ def multiply_sparse(
     kernel, bias = (module.variables["params"][name] for name in ("kernel", "bias"))
     if not is_bcoo(kernel):
         return layer(*args, **kwargs)
-    dtype = module.dtype or kernel.dtype
-    kernel = sparse.BCOO((kernel.data.astype(dtype), kernel.indices), shape=kernel.shape)
-    x = jnp.asarray(args[0], dtype)
+    dtype, precise = module.dtype or kernel.dtype, kernel.dtype
+    # As a dense product: of rounded numbers, summed up precisely.
+    x = jnp.asarray(args[0], dtype).astype(precise)
+    rounded = kernel.data.astype(dtype).astype(precise)
     product = sparse.bcoo_dot_general(
-        x, kernel, dimension_numbers=(((x.ndim - 1,), (0,)), ((), ()))
+        x,
+        sparse.BCOO((rounded, kernel.indices), shape=kernel.shape),
+        dimension_numbers=(((x.ndim - 1,), (0,)), ((), ())),
     )
-    return product + bias.astype(dtype)
+    return product.astype(dtype) + bias.astype(dtype)
 
 
 def is_bcoo(leaf: Any) -> bool:
