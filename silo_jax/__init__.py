@@ -1,5 +1,6 @@
 """SILO in JAX: learning-rate schedules and masks for training networks while pruning them."""
 
+from silo_jax.loading import load
 from silo_jax.pruning import (
     apply_masks,
     criteria,
@@ -32,6 +33,7 @@ __all__ = [
     "cycle_schedule",
     "init_masks",
     "layer_order",
+    "load",
     "masked",
     "plans",
     "prune",

@@ -58,6 +58,7 @@ PARAMETERS = {
     ),
     "prune_n_m": "params, masks, n, m, *, criterion='magnitude', input_axis=-2",
     "layer_order": "function, params",
+    "load": "directory, *, cycle=None, seed=None",
     "masked": "optimizer",
     "sparsity": "masks",
 }

@@ -18,7 +18,7 @@ from silo_jax.models.layers import (
 from silo_jax.models.resnet_cifar import ResidualBlock
 
 STEMS = ("imagenet", "cifar")
-_BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
+BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
 
 
 class ResNet(nn.Module):
@@ -54,7 +54,7 @@ class ResNet(nn.Module):
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        if self.depth not in tuple(_BLOCKS):
+        if self.depth not in tuple(BLOCKS):
             raise ValueError(f"model.depth: {shown(self.depth)}; allowed: 18, 50")
         require_choice("model.stem", self.stem, STEMS)
         require_activation(self.activation)
@@ -70,7 +70,7 @@ class ResNet(nn.Module):
         x = Activation(self.activation)(batch_norm(train, self.dtype, self.norm)()(x))
         if self.stem == "imagenet":
             x = max_pool(x, 3, strides=2, padding=1)
-        for stage, num_blocks in enumerate(_BLOCKS[self.depth]):
+        for stage, num_blocks in enumerate(BLOCKS[self.depth]):
             for block in range(num_blocks):
                 channels, strides = 64 * 2**stage, 2 if stage > 0 and block == 0 else 1
                 if self.depth == 18:

@@ -20,8 +20,8 @@ from silo_jax.models.layers import (
 )
 
 HEADS = ("cifar", "imagenet")
-_CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
-_POOLED_SIDE = 7
+CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+POOLED_SIDE = 7
 
 
 class VGG(nn.Module):
@@ -62,7 +62,7 @@ class VGG(nn.Module):
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        if self.depth not in tuple(_CONVOLUTIONS):
+        if self.depth not in tuple(CONVOLUTIONS):
             raise ValueError(f"model.depth: {shown(self.depth)}; allowed: 16, 19")
         require_choice("model.head", self.head, HEADS)
         require_activation(self.activation)
@@ -75,7 +75,7 @@ class VGG(nn.Module):
         require_side(f"vgg{self.depth}", images, 32)
         norm, normal = batch_norm(train, self.dtype, self.norm), nn.initializers.normal(0.01)
         x = images
-        for group, num_convolutions in enumerate(_CONVOLUTIONS[self.depth]):
+        for group, num_convolutions in enumerate(CONVOLUTIONS[self.depth]):
             for _ in range(num_convolutions):
                 channels = min(64 * 2**group, 512)
                 x = Activation(self.activation)(
@@ -85,7 +85,7 @@ class VGG(nn.Module):
         if self.head == "cifar":
             x = x.mean((1, 2))
         else:
-            x = _mean_pool_to(_POOLED_SIDE, x).reshape(len(x), -1)
+            x = mean_pool_to(POOLED_SIDE, x).reshape(x.shape[0], -1)
             for _ in range(2):
                 x = Activation(self.activation)(
                     nn.Dense(4096, kernel_init=normal, dtype=self.dtype)(x)
@@ -94,7 +94,7 @@ class VGG(nn.Module):
         return nn.Dense(self.num_classes, kernel_init=normal)(x)
 
 
-def _mean_pool_to(side: int, images: jax.Array) -> jax.Array:
+def mean_pool_to(side: int, images: jax.Array) -> jax.Array:
     """Means over a grid of side × side windows that cover the image, overlapping if they must."""
     rows, columns = (jnp.asarray(_windows(side, s), images.dtype) for s in images.shape[1:3])
     return jnp.einsum("ih,jw,nhwc->nijc", rows, columns, images)

@@ -87,7 +87,7 @@ class ViT(nn.Module):
         patches = _patches(images.astype(self.dtype), self.patch_size)
         patches = nn.Dense(self.width, dtype=self.dtype, name="embedding")(patches)
         cls = self.param("cls", nn.initializers.zeros, (1, 1, self.width)).astype(self.dtype)
-        cls = jnp.broadcast_to(cls, (len(images), 1, self.width))
+        cls = jnp.broadcast_to(cls, (images.shape[0], 1, self.width))
         x = jnp.concatenate([cls, patches], axis=1)
         positions = self.param("pos_embedding", nn.initializers.normal(0.02), (1, *x.shape[1:]))
         x = x + positions.astype(self.dtype)

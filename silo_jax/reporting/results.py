@@ -28,9 +28,9 @@ _CYCLES = {
     **dict.fromkeys(("density", "max_lr", "train_loss", "train_accuracy"), float),
     **dict.fromkeys(("val_loss", "val_accuracy", "test_loss", "test_accuracy", "seconds"), float),
 }
-_LAYERS = {"cycle": int, "seed": int, "layer": str, "size": int, "kept": int, "density": float}
+LAYER_KINDS = {"cycle": int, "seed": int, "layer": str, "size": int, "kept": int, "density": float}
 _SCHEDULE = {"step": int, "lr": float}
-_DIVERGED = {
+DIVERGED_KINDS = {
     **dict.fromkeys(("seed", "cycle", "step", "last_sound_step"), int),
     **dict.fromkeys(("max_lr", "last_finite_loss", "next_max_lr"), float),
 }
@@ -121,7 +121,7 @@ def read_run(workdir: str | PathLike[str]) -> RunResults:
         environment=read_environment(folder / "environment.json"),
         metrics=read_jsonl(folder / "metrics.jsonl", _METRICS, key=("cycle", "epoch", "seed")),
         cycles=read_csv(folder / "cycles.csv", _CYCLES, key=("cycle", "seed")),
-        layers=read_csv(folder / "layers.csv", _LAYERS, key=("cycle", "seed", "layer")),
+        layers=read_csv(folder / "layers.csv", LAYER_KINDS, key=("cycle", "seed", "layer")),
         schedule=read_csv(folder / "schedule.csv", _SCHEDULE, key=("step",)),
         diverged=_read_diverged(folder / "diverged.csv"),
     )
@@ -135,8 +135,8 @@ def read_run(workdir: str | PathLike[str]) -> RunResults:
 
 def _read_diverged(path: Path) -> Columns:
     if not path.exists():
-        return no_rows(_DIVERGED)
-    return read_csv(path, _DIVERGED, key=("seed", "cycle", "step", "max_lr"))
+        return no_rows(DIVERGED_KINDS)
+    return read_csv(path, DIVERGED_KINDS, key=("seed", "cycle", "step", "max_lr"))
 
 
 def _check_range(path: Path, table: Columns, run: RunResults) -> None:

@@ -15,6 +15,7 @@ from silo_jax.pruning import layer_counts
 from silo_jax.schedules import cycle_schedule
 from silo_jax.training.config import rewind_policies
 from silo_jax.training.experiment import Experiment
+from silo_jax.training.facts import write_facts
 from silo_jax.training.fork import forked_cycles
 from silo_jax.training.interrupts import StopRequest
 from silo_jax.training.programs import Programs, means
@@ -67,6 +68,7 @@ def run_seeds(
     seeds = experiment.config.seeds
     if is_primary():
         _write_schedule(experiment, workdir)
+        write_facts(workdir, experiment)
     num_cycles = num_cycles or experiment.num_cycles
     end = num_cycles * experiment.lengths.steps_per_cycle
     progress = RunProgress.of(experiment, num_cycles, console)
