@@ -40,7 +40,8 @@ def read_state(path: Path, names: tuple[str, ...]) -> dict[str, PyTree]:
     problem = find_damage(path / "state")
     if problem is not None:
         raise DamagedCheckpointError(f"checkpoint {path}: {problem}")
-    directory, handler = epath.Path(path / "state"), ocp.PyTreeCheckpointHandler()
+    directory = epath.Path(path.absolute() / "state")
+    handler = ocp.PyTreeCheckpointHandler()
     try:
         as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
         of_leaves = jax.tree.map(lambda _: as_numpy, handler.metadata(directory).tree)

@@ -7,8 +7,11 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 
 import silo_jax
+from configs import quickstart
+from silo_jax.training.run import run
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -36,10 +39,26 @@ def test_the_five_lines_run_and_prune_what_they_say():
 
 
 @pytest.mark.parametrize("path", PAGES_WITH_CODE, ids=lambda path: path.stem)
-def test_the_python_of_a_page_runs(path):
-    names = {}
-    for block in CODE.findall(path.read_text()):
+def test_the_python_of_a_page_runs(path, tmp_path, monkeypatch):
+    blocks = CODE.findall(path.read_text())
+    if any("runs/quickstart" in block for block in blocks):
+        make_quickstart(tmp_path / "runs/quickstart")
+        monkeypatch.chdir(tmp_path)
+    names = {"images": np.zeros((2, 8, 8, 1), np.uint8)}
+    for block in blocks:
         exec(block, names)
+
+
+def make_quickstart(workdir):
+    """A short one."""
+    config = quickstart.get_config()
+    config.seeds = (0,)
+    config.pruning.num_cycles = 10
+    config.training.epochs_per_cycle = 1
+    config.schedule.warmup_epochs = 0.5
+    config.schedule.drop_epochs = ()
+    workdir.parent.mkdir()
+    run(config, workdir, Console(quiet=True))
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
