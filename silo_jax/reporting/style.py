@@ -43,6 +43,8 @@ _STYLE: dict[Any, Any] = {
 }
 _P = ParamSpec("_P")
 
+Look = dict[str, Any]  # of a line, as matplotlib has it
+
 
 def render_png(draw: Callable[_P, Figure], *args: _P.args, **kwargs: _P.kwargs) -> bytes:
     """Draws a figure in the report's style.
@@ -94,6 +96,15 @@ def spaced(values: NDArray[np.float64], share: float) -> list[float]:
         if min(np.log(kept[-1] / value), np.log(value / ordered[-1])) >= room:
             kept.append(float(value))
     return kept + [float(ordered[-1])] * (len(ordered) > 1)
+
+
+def short_layer(layer: str, longest: int = 34) -> str:
+    """Shortens a layer's name for an axis: without "/kernel", and with … in its middle."""
+    name = layer.removesuffix("/kernel")
+    if len(name) <= longest:
+        return name
+    head = longest * 14 // 34
+    return f"{name[:head]}…{name[head + 1 - longest :]}"
 
 
 def max_lr_axis(axes: Axes, which: Literal["x", "y"], max_lr: NDArray[np.float64]) -> None:

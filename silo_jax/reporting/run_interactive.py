@@ -1,0 +1,184 @@
+"""The figures of a run that a reader can change."""
+
+from typing import Any
+
+import numpy as np
+
+from silo_jax.reporting import figures, run_numbers
+from silo_jax.reporting.aggregate import over_seeds
+from silo_jax.reporting.interactive import (
+    ALL,
+    Control,
+    Interactive,
+    Option,
+    Part,
+    colour,
+    density_ticks,
+    line_traces,
+    menu,
+    titled,
+)
+from silo_jax.reporting.results import RunResults
+from silo_jax.reporting.style import BLUE, GREY, short_layer
+
+_NARROW = 20  # letters of a layer's name that leave a phone's width to the figure
+_PIXELS_A_LAYER = 26
+
+
+def accuracy_by_density(run: RunResults) -> Interactive:
+    """Test and validation accuracy against density."""
+    lines = run_numbers.accuracy_lines(run)
+    dense = {"type": "line", "xref": "paper", "x0": 0, "x1": 1}
+    dense |= {"y0": lines[0].y[0], "y1": lines[0].y[0]}
+    dense |= {"line": {"color": colour(GREY), "width": 1, "dash": "dot"}}
+    cycles = [f"cycle {cycle}" for cycle in lines[0].told["cycle"]]
+    hover = "%{text}, density %{x:.3~%}: %{y:.2f} %"
+    return Interactive(
+        [
+            part
+            for line in lines
+            for part in line_traces(line, figures.LOOKS[line.name], hover=hover, text=cycles)
+        ],
+        [
+            Part(
+                {
+                    "xaxis": density_ticks(lines[0].x),
+                    "yaxis": titled("accuracy, %"),
+                    "shapes": [dense] if np.isfinite(lines[0].y[0]) else [],
+                }
+            )
+        ],
+    )
+
+
+def training_curves(run: RunResults) -> Interactive:
+    """Loss and accuracy by epoch, of all cycles or of one."""
+    traces, losses = [], []
+    hover = "epoch %{x}: %{y:.4~g}"
+    for quantity, axis in zip(run_numbers.QUANTITIES, ("y", "y2"), strict=True):
+        for split in run_numbers.SPLITS:
+            look = figures.LOOKS[split]
+            lines = run_numbers.training_lines(run, quantity, split)
+            whole = run_numbers.joined(lines)
+            traces += line_traces(
+                whole, look, pick={"cycle": [ALL]}, hover=hover, yaxis=axis, xaxis="x"
+            )
+            for line in lines:
+                pick = {"cycle": [str(line.told["cycle"])]}
+                marked = look | {"marker": "o"}
+                traces += line_traces(line, marked, pick=pick, hover=hover, yaxis=axis, xaxis="x")
+            losses += [whole.y] if quantity == "loss" else []
+    scale = "log" if figures.falls_far(np.concatenate(losses)) else "linear"
+    upper = titled(
+        "loss", domain=[0.55, 1], type=scale, **({} if scale == "log" else {"rangemode": "tozero"})
+    )
+    layout = {
+        "height": 560,
+        "xaxis": titled("epoch, counted over all cycles", anchor="y2"),
+        "yaxis": upper,
+        "yaxis2": titled("accuracy, %", domain=[0, 0.45]),
+    }
+    edges = run_numbers.epoch_edges(run)[1:-1]
+    shapes = [_upright(float(edge)) for edge in edges]
+    cycles = [(ALL, "all cycles"), *_cycles(run, run.metrics)]
+    return Interactive(
+        traces,
+        [Part(layout), Part({"shapes": shapes}, {"cycle": [ALL]})],
+        [menu("cycle", "cycle (density)", cycles)],
+    )
+
+
+def sparsity_by_layer(run: RunResults) -> Interactive:
+    """Sparsity of all layers in all cycles as a heat map, of one layer, or in one cycle."""
+    layers, density = run_numbers.layer_densities(run)
+    shade, least = figures.shades(density)
+    sparsity, cycles = 100 - 100 * density, list(range(density.shape[1]))
+    names = [short_layer(layer, _NARROW) for layer in layers]
+    ticks = figures.levels(least)
+    heat = {
+        "type": "heatmap",
+        "x": cycles,
+        "y": list(range(len(layers))),
+        "z": shade,
+        "customdata": sparsity,
+        "zmin": np.log10(least),
+        "zmax": 0,
+        "colorscale": "Blues",
+        "reversescale": True,
+        "xgap": 1,
+        "ygap": 1,
+        "hovertemplate": "%{y}, cycle %{x}: %{customdata:.4~g} % sparse<extra></extra>",
+        "colorbar": {
+            "title": {"text": "sparsity, %", "side": "top"},
+            "orientation": "h",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "thickness": 12,
+            "tickvals": np.log10(ticks),
+            "ticktext": [f"{100 * (1 - tick):.4g}" for tick in ticks],
+        },
+    }
+    traces = [Part(heat, {"shown": [ALL]})]
+    rows = _rows(names)
+    layouts = [
+        Part(
+            {"xaxis": titled("cycle"), "yaxis": rows, **_height(len(layers), 190)}, {"shown": [ALL]}
+        )
+    ]
+    for index, layer in enumerate(layers):
+        line = {"type": "scatter", "mode": "lines+markers", "x": cycles, "y": sparsity[index]}
+        line |= {"line": {"color": colour(BLUE)}, "name": layer}
+        line |= {"hovertemplate": "cycle %{x}: %{y:.4~g} %<extra></extra>", "showlegend": False}
+        traces.append(Part(line, {"shown": [f"layer {index}"]}))
+    one = {"xaxis": titled("cycle"), "yaxis": titled("sparsity, %", range=[-2, 102])}
+    layouts.append(Part(one, {"shown": [f"layer {index}" for index in range(len(layers))]}))
+    for cycle in cycles:
+        bars = {"type": "bar", "orientation": "h", "x": sparsity[:, cycle]}
+        bars |= {"y": list(range(len(layers))), "marker": {"color": colour(BLUE)}}
+        bars |= {"hovertemplate": "%{y}: %{x:.4~g} %<extra></extra>", "showlegend": False}
+        traces.append(Part(bars, {"shown": [f"cycle {cycle}"]}))
+    across = {
+        "xaxis": titled("sparsity, %", range=[0, 100]),
+        "yaxis": rows,
+        **_height(len(layers), 110),
+    }
+    layouts.append(Part(across, {"shown": [f"cycle {cycle}" for cycle in cycles]}))
+    options = [
+        Option(ALL, "all layers, all cycles"),
+        *(Option(f"layer {i}", layer, "one layer") for i, layer in enumerate(layers)),
+        *(
+            Option(f"cycle {m}", label, "one cycle (density)")
+            for m, label in _cycles(run, run.layers)
+        ),
+    ]
+    return Interactive(traces, layouts, [Control("shown", "layer or cycle", options, [ALL])])
+
+
+def _cycles(run: RunResults, table: Any) -> list[tuple[str, str]]:
+    """The cycles of a table and how a menu shows them."""
+    stats = over_seeds(table["cycle"], table["density"])
+    found = (
+        {}
+        if table is run.metrics
+        else dict(zip(*over_seeds(run.cycles["cycle"], run.cycles["density"])[:2], strict=True))
+    )
+    return [
+        (str(cycle), f"{cycle} ({100 * found.get(cycle, mean):.3g} %)")
+        for cycle, mean in zip(stats.keys, stats.mean, strict=True)
+    ]
+
+
+def _rows(names: list[str]) -> dict[str, Any]:
+    """A y axis of names, the first on top."""
+    places = list(range(len(names)))
+    return {"tickvals": places, "ticktext": names, "range": [len(names) - 0.5, -0.5]}
+
+
+def _height(layers: int, around: int) -> dict[str, int]:
+    return {"height": max(260, around + _PIXELS_A_LAYER * layers)}
+
+
+def _upright(x: float) -> dict[str, Any]:
+    line = {"color": "--line", "width": 1}
+    ends = {"yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
+    return {"type": "line", "x0": x, "x1": x, "line": line, **ends}
