@@ -231,8 +231,13 @@ def density_ticks(density: NDArray[np.float64]) -> dict[str, Any]:
         "range": reach,
         "tickvals": ticks,
         "ticktext": [f"{100 * tick:.3g}" for tick in ticks],
-        "title": {"text": "density, % of the prunable weights (log scale)"},
+        "title": {"text": "density, % (log scale)"},
     }
+
+
+def log_axis(text: str) -> dict[str, Any]:
+    """The layout of a log axis with plain numbers at 1, 2 and 5."""
+    return titled(text, type="log", dtick="D2", tickformat=".3~g", exponentformat="none")
 
 
 def titled(text: str, **more: Any) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from silo_jax.reporting.style import BLUE, GREY, short_layer
 
 _NARROW = 20  # letters of a layer's name that leave a phone's width to the figure
 _PIXELS_A_LAYER = 26
+_BLUES = [(0, "#08306b"), (0.25, "#2171b5"), (0.5, "#6baed6"), (0.75, "#c6dbef"), (1, "#f7fbff")]
 
 
 def accuracy_by_density(run: RunResults) -> Interactive:
@@ -51,22 +52,56 @@ def accuracy_by_density(run: RunResults) -> Interactive:
     )
 
 
+def max_lr_by_cycle(run: RunResults) -> Interactive:
+    """max_lr over the cycles, and sparsity on a second axis."""
+    max_lr, sparsity = run_numbers.max_lr_lines(run)
+    hover = "cycle %{x}: %{y:.4~g}"
+    behind = {"color": GREY, "linestyle": "--", "linewidth": 1.2}
+    layout = {
+        "xaxis": titled("cycle"),
+        "yaxis": titled("max_lr", range=[0, 1.08 * figures.largest(max_lr.y)]),
+        "yaxis2": titled(
+            "sparsity, %", overlaying="y", side="right", range=[0, 108], showgrid=False
+        ),
+    }
+    return Interactive(
+        [
+            *line_traces(sparsity, behind, hover=hover, yaxis="y2"),
+            *line_traces(max_lr, {"color": BLUE, "marker": "o"}, hover=hover),
+        ],
+        [Part(layout)],
+    )
+
+
+def lr_by_step(run: RunResults) -> Interactive:
+    """The learning rate over all steps, with the ends of the cycles."""
+    line = run_numbers.lr_line(run)
+    hover = "step %{x:,}: %{y:.4~g}"
+    layout = {
+        "xaxis": titled("step"),
+        "yaxis": titled("learning rate", range=[0, 1.08 * figures.largest(line.y)]),
+        "shapes": [_upright(float(edge)) for edge in run_numbers.step_edges(run)[1:-1]],
+    }
+    look = {"color": BLUE, "linewidth": 1.3}
+    return Interactive(line_traces(line, look, hover=hover), [Part(layout)])
+
+
 def training_curves(run: RunResults) -> Interactive:
     """Loss and accuracy by epoch, of all cycles or of one."""
     traces, losses = [], []
     hover = "epoch %{x}: %{y:.4~g}"
     for quantity, axis in zip(run_numbers.QUANTITIES, ("y", "y2"), strict=True):
         for split in run_numbers.SPLITS:
-            look = figures.LOOKS[split]
+            look = figures.LOOKS[split] | {"marker": "o"}
             lines = run_numbers.training_lines(run, quantity, split)
             whole = run_numbers.joined(lines)
+            many = look | {"marker": "o" if len(whole.x) <= 80 else "", "linewidth": 1.2}
             traces += line_traces(
-                whole, look, pick={"cycle": [ALL]}, hover=hover, yaxis=axis, xaxis="x"
+                whole, many, pick={"cycle": [ALL]}, hover=hover, yaxis=axis, xaxis="x"
             )
             for line in lines:
                 pick = {"cycle": [str(line.told["cycle"])]}
-                marked = look | {"marker": "o"}
-                traces += line_traces(line, marked, pick=pick, hover=hover, yaxis=axis, xaxis="x")
+                traces += line_traces(line, look, pick=pick, hover=hover, yaxis=axis, xaxis="x")
             losses += [whole.y] if quantity == "loss" else []
     scale = "log" if figures.falls_far(np.concatenate(losses)) else "linear"
     upper = titled(
@@ -103,8 +138,8 @@ def sparsity_by_layer(run: RunResults) -> Interactive:
         "customdata": sparsity,
         "zmin": np.log10(least),
         "zmax": 0,
-        "colorscale": "Blues",
-        "reversescale": True,
+        "colorscale": _BLUES,
+        "showlegend": False,
         "xgap": 1,
         "ygap": 1,
         "hovertemplate": "%{y}, cycle %{x}: %{customdata:.4~g} % sparse<extra></extra>",

@@ -66,10 +66,18 @@ _OF_CYCLES = (
         figures.max_lr_by_cycle,
         _max_lr,
         summary.max_lr_caption,
+        run_interactive.max_lr_by_cycle,
     ),
 )
 _OF_EPOCHS = (
-    _Drawing("lr_by_step", "Learning rate by step", figures.lr_by_step, _lr, summary.lr_caption),
+    _Drawing(
+        "lr_by_step",
+        "Learning rate by step",
+        figures.lr_by_step,
+        _lr,
+        summary.lr_caption,
+        run_interactive.lr_by_step,
+    ),
     _Drawing(
         "training_curves",
         "Loss and accuracy by epoch",

@@ -233,6 +233,11 @@ def table_title(comparison: Comparison, way: str) -> str:
     return f"Test accuracy, {_WAYS[way]}"
 
 
+def noun(comparison: Comparison) -> str:
+    """What an option is."""
+    return "schedule" if comparison.along_schedules else "value"
+
+
 def captions(comparison: Comparison) -> dict[str, str]:
     """Describes the figures and the table of time, by name."""
     seeds, reference = len(comparison.seeds), comparison.reference
@@ -242,7 +247,11 @@ def captions(comparison: Comparison) -> dict[str, str]:
     stripe = f"; the light green stripe is the claimed {CLAIMED[0]:g} to {CLAIMED[1]:g} percentage "
     stripe = f"{stripe}points" if comparison.along_schedules else ""
     interval = "; bands are 95 % confidence intervals, paired over seeds" if seeds > 1 else ""
+    paired = ", with its 95 % confidence interval, paired over seeds" if seeds > 1 else ""
     return {
+        "differences": f"Test accuracy of {reference} minus that of each other, the mean over "
+        f"{_densities(comparison.cycles_done - 1)} in percentage points{paired}{counts}. The "
+        "intervals are not corrected for looking at several. Also in differences.csv.",
         "accuracy_by_density": "Mean test accuracy at the end of each cycle, densest on the left, "
         f"with {reference} as the thick black line{band}.",
         "differences_by_density": f"Test accuracy of {reference} minus that of each other"
