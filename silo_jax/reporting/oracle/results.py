@@ -102,6 +102,11 @@ class OracleSearch:
         return int(self.config["pruning"]["num_cycles"])
 
     @property
+    def seconds(self) -> float:
+        """What was spent on training, networks that diverged included."""
+        return float(sum(np.nansum(table["seconds"]) for table in (self.grid, self.silo)))
+
+    @property
     def has_choice(self) -> NDArray[np.bool_]:
         """Marks the rows of choices in which some max_lr was chosen."""
         return np.isfinite(self.choices["max_lr"])
