@@ -38,7 +38,14 @@ Pick = Mapping[str, Sequence[str]]
 
 
 class Option(NamedTuple):
-    """One choice of a control: what it is called in picks, what is shown, and its line's colour."""
+    """One choice of a control.
+
+    Attributes:
+        value: What picks call it.
+        label: What is shown.
+        group: Under which a menu shows it.
+        colour: Of its line, as CSS has it; "" for none.
+    """
 
     value: str
     label: str
@@ -128,7 +135,7 @@ def menu(
 
 def boxes(name: str, label: str, looks: Mapping[str, Mapping[str, Any]]) -> Control:
     """Makes a row of boxes, all ticked, of lines by name, each with its line's colour."""
-    made = [Option(one, one, colour=colour(look["color"])) for one, look in looks.items()]
+    made = [Option(one, one, colour=f"var({colour(look['color'])})") for one, look in looks.items()]
     return Control(name, label, made, [one.value for one in made], several=True)
 
 
