@@ -4,7 +4,7 @@ They go through matplotlib's object API, so no state of pyplot is read or left b
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, ParamSpec
 
 import matplotlib
@@ -41,6 +41,9 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.6,
 }
+_COLOURS = (VERMILION, BLUE, GREEN, ORANGE, SKY, PURPLE, GREY)
+_MARKERS = ("s", "^", "D", "v", "P", "X", "<")
+_DASHES = ("-", "--", ":")
 _P = ParamSpec("_P")
 
 Look = dict[str, Any]  # of a line, as matplotlib has it
@@ -61,6 +64,25 @@ def render_png(draw: Callable[_P, Figure], *args: _P.args, **kwargs: _P.kwargs) 
     with matplotlib.rc_context(_STYLE):
         draw(*args, **kwargs).savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def looks_of(names: Sequence[str]) -> dict[str, Look]:
+    """Gives each of several lines a look of its own: colours and markers, then dashes.
+
+    Args:
+        names: Of the lines.
+    """
+    return {
+        name: {
+            "color": _COLOURS[index % len(_COLOURS)],
+            "marker": _MARKERS[index % len(_MARKERS)],
+            "linestyle": _DASHES[index // len(_COLOURS) % len(_DASHES)],
+            "linewidth": 1.3,
+            "markersize": 5,
+            "zorder": 2,
+        }
+        for index, name in enumerate(names)
+    }
 
 
 def density_axis(axes: Axes, density: NDArray[np.float64], room: float = 0.075) -> None:

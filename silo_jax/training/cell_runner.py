@@ -1,7 +1,7 @@
 """Runs cells, several at once as replicas of one program."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -75,8 +75,12 @@ class CellRunner:
         }
         self._is_finite = jax.jit(jax.vmap(all_finite))
 
-    def run(self, work: Work) -> None:
+    def run(self, work: Work, note: Callable[[], object] = lambda: None) -> None:
         """Runs those that are not finished.
+
+        Args:
+          work: which.
+          note: called after each epoch.
 
         Raises:
           Stopped: it was asked to stop; the states are saved.
@@ -92,7 +96,7 @@ class CellRunner:
                     holding.enter_context(lock(directory))
                 # Another process may have come further with them meanwhile.
                 for still in self._groups(work._replace(cells=tuple(cells))):
-                    self._run_together(work, still)
+                    self._run_together(work, still, note)
 
     def close(self) -> None:
         """Ends the processes that read data, if there are any."""
@@ -113,7 +117,7 @@ class CellRunner:
         reached = cell_files(self._directory, work, cell).latest_step()
         return cell.first_cycle * self._steps_per_cycle if reached is None else reached
 
-    def _run_together(self, work: Work, cells: Sequence[Cell]) -> None:
+    def _run_together(self, work: Work, cells: Sequence[Cell], note: Callable[[], object]) -> None:
         files = [cell_files(self._directory, work, cell) for cell in cells]
         ways = [self._start(cell, file) for cell, file in zip(cells, files, strict=True)]
         # A group that is not full is filled up with copies, which are not trained.
@@ -136,6 +140,7 @@ class CellRunner:
             self._note_lost(group, states, sums)
             step = epoch_end
             self._add_rows(group, states, sums, (cycle, epoch))
+            note()
             if step == end:
                 break
             self._stop_if_asked(group, states)

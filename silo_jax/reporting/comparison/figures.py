@@ -1,7 +1,5 @@
 """The figures of a comparison: each function takes the results and returns a matplotlib figure."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,34 +11,12 @@ from silo_jax.reporting.comparison.numbers import CLAIMED, OWN
 from silo_jax.reporting.comparison.results import Comparison
 from silo_jax.reporting.lines import draw_line
 
-_COLOURS = (
-    style.VERMILION,
-    style.BLUE,
-    style.GREEN,
-    style.ORANGE,
-    style.SKY,
-    style.PURPLE,
-    style.GREY,
-)
-_MARKERS = ("s", "^", "D", "v", "P", "X", "<")
-_DASHES = ("-", "--", ":")
 WAY_TITLES = {"tuned": "max_lr tuned on the dense network", "hindsight": "max_lr in hindsight"}
 
 
-def option_styles(comparison: Comparison) -> dict[str, dict[str, Any]]:
-    """Gives each option its line: the reference the strongest, in black."""
+def option_styles(comparison: Comparison) -> dict[str, style.Look]:
+    """Gives each option its line: the reference the strongest, in black, drawn last."""
     others = [option for option in comparison.options if option != comparison.reference]
-    styles: dict[str, dict[str, Any]] = {
-        option: {
-            "color": _COLOURS[index % len(_COLOURS)],
-            "marker": _MARKERS[index % len(_MARKERS)],
-            "linestyle": _DASHES[index // len(_COLOURS) % len(_DASHES)],
-            "linewidth": 1.3,
-            "markersize": 5,
-            "zorder": 2,
-        }
-        for index, option in enumerate(others)
-    }
     strongest = {
         "color": style.BLACK,
         "marker": "o",
@@ -48,7 +24,7 @@ def option_styles(comparison: Comparison) -> dict[str, dict[str, Any]]:
         "markersize": 6,
         "zorder": 4,
     }
-    return styles | {comparison.reference: strongest}
+    return style.looks_of(others) | {comparison.reference: strongest}
 
 
 def accuracy_by_density(comparison: Comparison) -> Figure:

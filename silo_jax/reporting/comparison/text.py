@@ -157,9 +157,18 @@ def _unfinished(comparison: Comparison) -> list[str]:
     behind = networks - int(ended.sum())
     if not behind:
         return []
+    per_option = networks // len(options)
+    done = {option: int(np.sum(ended & (cells["option"] == option))) for option in options}
+    started = {*cells["option"].tolist()}
+    told = [
+        f"{option} {f'has {number}' if option in started else 'is not started'}"
+        for option, number in done.items()
+        if number < per_option
+    ]
     return [
-        f"Unfinished comparison: {behind} of {networks} networks lack cycles; results are over the "
-        "seeds that are there."
+        f"Unfinished comparison: {behind} of {networks} networks lack cycles; of {per_option} "
+        f"each, {', '.join(told)}. Results are over the seeds that are there, and what was chosen "
+        "is the best so far."
     ]
 
 

@@ -24,7 +24,7 @@ from silo_jax.reporting.oracle.earlier import EarlierOracle
 from silo_jax.reporting.oracle.figures import ACCURACY_LOOKS, LEAST, LOOKS
 from silo_jax.reporting.oracle.numbers import by_cycle
 from silo_jax.reporting.oracle.results import OracleSearch
-from silo_jax.reporting.oracle.tune_figures import COLOURS, network_name, tuned_lines
+from silo_jax.reporting.oracle.tune_figures import COLOURS, network_name
 
 _HOVER = "cycle %{x}: %{y:.4~g}"
 
@@ -86,7 +86,7 @@ def accuracy_by_density(search: OracleSearch) -> Interactive:
 def tuned_accuracy(search: OracleSearch) -> Interactive:
     """Validation accuracy against max_lr: of the dense network, or of the pruned one."""
     traces, layouts, networks = [], [], []
-    for line, named in zip(tuned_lines(search), COLOURS, strict=False):
+    for line, named in zip(lines.tried_lines(search), COLOURS, strict=False):
         cycle = line.told["cycle"]
         pick = {"cycle": [str(cycle)]}
         traces += _tried(line, named, pick)

@@ -5,6 +5,7 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from silo_jax.reporting.facts import run_facts
@@ -81,8 +82,11 @@ def _sections(search: OracleSearch) -> list[Section]:
         ),
     ]
     shown = []
+    if not len(search.choices["cycle"]) and len(search.silo["cycle"]):
+        shown.append(Section("SILO so far", captions["silo"], table=tables.silo_table(search)))
+    is_tried = np.isfinite(search.grid["val_accuracy"]).any()
     for one in drawings:
-        if not search.has_choice.any():
+        if not (is_tried if one.name == "accuracy_by_max_lr" else search.has_choice.any()):
             continue
         table = None
         if one.table is not None:

@@ -67,7 +67,10 @@ def headline(search: OracleSearch) -> str:
     Returns:
         One sentence; where a network has no choice, that.
     """
-    if len(search.choices["max_lr"]) < 2 or not search.has_choice.all():
+    reached = len(search.choices["max_lr"])
+    if reached < 2 and search.has_choice.all():
+        return f"{reached} of the two searches {'is' if reached == 1 else 'are'} done."
+    if reached < 2 or not search.has_choice.all():
         return "The bounds could not be found: every max_lr diverged with one of the networks."
     (lower, upper), low = search.choices["max_lr"], search.choices["low"]
     tolerance = f" Intervals are within {search.tolerance:g} percentage points of the best."
@@ -81,7 +84,7 @@ def headline(search: OracleSearch) -> str:
 
 def tune_notes(search: OracleSearch) -> list[str]:
     """Lists what a reader should know before using the bounds."""
-    found = text.choice_notes(search)
+    found = text.progress_notes(search) + text.choice_notes(search)
     max_lr = search.choices["max_lr"]
     if len(max_lr) == 2 and max_lr[1] < max_lr[0]:
         found.append("upper is below lower: here max_lr falls as the network is pruned.")
@@ -93,7 +96,7 @@ def _sections(search: OracleSearch, earlier: EarlierOracle | None) -> list[Secti
     shown = []
     if len(max_lr) == 2 and search.has_choice.all():
         shown.append(Section("Bounds to use", table=tables.bounds_table(max_lr[0], max_lr[1])))
-    if search.has_choice.any():
+    if np.isfinite(search.grid["val_accuracy"]).any():
         spread = ", bands are ± one sample standard deviation" if len(search.seeds) > 1 else ""
         caption = (
             f"Mean validation accuracy by max_lr{spread}; the ring is what was chosen, the shaded "

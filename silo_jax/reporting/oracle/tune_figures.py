@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from silo_jax.reporting import style
 from silo_jax.reporting.aggregate import format_percent
-from silo_jax.reporting.lines import Line, draw_line
+from silo_jax.reporting.lines import draw_line
 from silo_jax.reporting.oracle import lines
 from silo_jax.reporting.oracle.earlier import EarlierOracle
 from silo_jax.reporting.oracle.figures import LOOKS, Look, cycle_axis, draw_intervals
@@ -17,18 +17,18 @@ COLOURS = (style.BLUE, style.VERMILION)
 def accuracy_by_max_lr(search: OracleSearch) -> Figure:
     """Draws validation accuracy against max_lr: of the dense network, and of the pruned one."""
     choices = search.choices
-    drawn = tuned_lines(search)
+    drawn = lines.tried_lines(search)
     figure = Figure(figsize=(8, 1.0 + 3.6 * len(drawn)))
     panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
     for axes, line, color in zip(panels, drawn, COLOURS, strict=False):
         cycle = line.told["cycle"]
         draw_line(axes, line, color=color, marker="o")
-        low, high = choices["low"][cycle], choices["high"][cycle]
-        if np.isfinite(low):
-            axes.axvspan(low, high, color=style.GREY, alpha=0.15, linewidth=0)
+        if cycle < len(choices["cycle"]) and np.isfinite(choices["low"][cycle]):
+            ends = choices["low"][cycle], choices["high"][cycle]
+            axes.axvspan(*ends, color=style.GREY, alpha=0.15, linewidth=0)
         ring: Look = {"markersize": 14, "markerfacecolor": "none", "markeredgewidth": 2}
-        best = choices["max_lr"][cycle], choices["val_accuracy"][cycle]
-        axes.plot(*best, "o", color=style.BLACK, **ring)
+        best = line.told["chosen"] == 1
+        axes.plot(line.x[best], line.y[best], "o", color=style.BLACK, **ring)
         style.accuracy_axis(axes, "validation", style.focus(line.y))
         axes.set_title(network_name(search, cycle), loc="left", fontsize=12)
     style.max_lr_axis(panels[-1], "x", search.grid["max_lr"])
@@ -36,18 +36,12 @@ def accuracy_by_max_lr(search: OracleSearch) -> Figure:
     return figure
 
 
-def tuned_lines(search: OracleSearch) -> list[Line]:
-    """Validation accuracy by max_lr of each network for which one was chosen or sought."""
-    return [
-        one for one in lines.tried_lines(search) if one.told["cycle"] in search.choices["cycle"]
-    ]
-
-
 def network_name(search: OracleSearch, cycle: int) -> str:
     """What is tuned in a cycle: the dense network, or that pruned in one shot."""
     if cycle == 0:
         return "dense network: lower"
-    return f"{format_percent(search.choices['density'][cycle])} % left: upper"
+    density = search.grid["density"][search.grid["cycle"] == cycle]
+    return f"{format_percent(float(np.nanmean(density)))} % left: upper"
 
 
 def curve_and_oracle(earlier: EarlierOracle) -> Figure:
