@@ -96,6 +96,11 @@ def write_run(
     return rows
 
 
+def without_scripts(html: str) -> str:
+    """A page without the library and the data that its figures are drawn from."""
+    return re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+
+
 def write_metrics(folder: Path, rows: list[dict[str, Any]]) -> None:
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 

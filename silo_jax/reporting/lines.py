@@ -87,7 +87,8 @@ def draw_line(axes: Axes, line: Line, *, shade: float = 0.18, **look: Any) -> No
         shade: How strong the band is.
         **look: Of the line, as `matplotlib.axes.Axes.plot` has it.
     """
-    axes.plot(line.x, line.y, **({"label": line.name, "markersize": 5} | look))
+    defaults: dict[str, Any] = {"label": line.name, "markersize": 5}
+    axes.plot(line.x, line.y, **(defaults | look))
     if line.low is not None and line.high is not None:
         band = {"color": look["color"], "alpha": shade, "linewidth": 0}
         axes.fill_between(line.x, line.low, line.high, **band)

@@ -79,7 +79,7 @@ def has_rows(path: Path) -> bool:
 
 
 def read_jsonl(path: Path, kinds: Mapping[str, type], key: Sequence[str]) -> Columns:
-    """Reads a table that has a JSON object a line; see `read_csv`."""
+    """Reads a table to which lines are added, a JSON object each; see `read_csv`."""
     lines = enumerate(_whole_lines(path), start=1)
     records = (
         (number, _parse_object(line, f"{path} line {number}")) for number, line in lines if line
@@ -94,8 +94,9 @@ def read_csv(
     optional: Collection[str] = (),
     *,
     may_be_empty: bool = False,
+    grows: bool = False,
 ) -> Columns:
-    """Reads a table, but for a last line without an end, which is just being written.
+    """Reads a table.
 
     Args:
         path: A CSV file with a header; columns that are not asked for are passed over.
@@ -103,6 +104,7 @@ def read_csv(
         key: Columns that tell rows apart. Of rows with the same key the last one counts.
         optional: Columns of float or str whose fields may be empty: NaN, or "".
         may_be_empty: Whether it may be a header alone.
+        grows: Whether lines are added to it, so that a last one without an end is being written.
 
     Returns:
         The columns, rows in the order of the integers in the key. Numbers that are not finite are
@@ -112,7 +114,7 @@ def read_csv(
         ValueError: If the file is missing, has no rows, lacks a column, or has a field that is not
             what the column holds; one line that names file, line and column.
     """
-    reader = csv.DictReader(_whole_lines(path))
+    reader = csv.DictReader(_whole_lines(path) if grows else read_text(path).splitlines())
     missing = [name for name in kinds if name not in (reader.fieldnames or ())]
     if missing:
         raise ValueError(f"{path}: no column {', '.join(missing)}")
@@ -121,6 +123,7 @@ def read_csv(
 
 
 def _whole_lines(path: Path) -> list[str]:
+    """The lines of a file to which lines are added, but for one that is just being written."""
     text = read_text(path)
     return text[: text.rfind("\n") + 1].splitlines()
 

@@ -126,13 +126,18 @@ def read_run(workdir: str | PathLike[str], *, may_lack_cycles: bool = False) -> 
         environment=read_environment(folder / "environment.json"),
         metrics=read_jsonl(folder / "metrics.jsonl", _METRICS, key=("cycle", "epoch", "seed")),
         cycles=read_csv(
-            folder / "cycles.csv", _CYCLES, key=("cycle", "seed"), may_be_empty=may_lack_cycles
+            folder / "cycles.csv",
+            _CYCLES,
+            key=("cycle", "seed"),
+            may_be_empty=may_lack_cycles,
+            grows=True,
         ),
         layers=read_csv(
             folder / "layers.csv",
             _LAYERS,
             key=("cycle", "seed", "layer"),
             may_be_empty=may_lack_cycles,
+            grows=True,
         ),
         schedule=read_csv(folder / "schedule.csv", _SCHEDULE, key=("step",)),
         diverged=_read_diverged(folder / "diverged.csv"),

@@ -161,14 +161,19 @@ def sparsity_by_layer(run: RunResults) -> Interactive:
         )
     ]
     for index, layer in enumerate(layers):
-        line = {"type": "scatter", "mode": "lines+markers", "x": cycles, "y": sparsity[index]}
+        line: dict[str, Any] = {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "x": cycles,
+            "y": sparsity[index],
+        }
         line |= {"line": {"color": colour(BLUE)}, "name": layer}
         line |= {"hovertemplate": "cycle %{x}: %{y:.4~g} %<extra></extra>", "showlegend": False}
         traces.append(Part(line, {"shown": [f"layer {index}"]}))
     one = {"xaxis": titled("cycle"), "yaxis": titled("sparsity, %", range=[-2, 102])}
     layouts.append(Part(one, {"shown": [f"layer {index}" for index in range(len(layers))]}))
     for cycle in cycles:
-        bars = {"type": "bar", "orientation": "h", "x": sparsity[:, cycle]}
+        bars: dict[str, Any] = {"type": "bar", "orientation": "h", "x": sparsity[:, cycle]}
         bars |= {"y": list(range(len(layers))), "marker": {"color": colour(BLUE)}}
         bars |= {"hovertemplate": "%{y}: %{x:.4~g} %<extra></extra>", "showlegend": False}
         traces.append(Part(bars, {"shown": [f"cycle {cycle}"]}))

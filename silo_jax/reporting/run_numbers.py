@@ -1,7 +1,7 @@
 """The numbers that a run's figures draw."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,13 +77,16 @@ def joined(lines: Sequence[Line]) -> Line:
     """One line of those of all cycles, its pen lifted between cycles of several epochs."""
     lifts = any(len(line.x) > 1 for line in lines)
 
-    def join(name: str) -> NDArray[np.float64]:
-        parts = [np.asarray(getattr(line, name), float) for line in lines]
-        gap = [0.0 if name == "x" else np.nan]
-        pieces = [piece for part in parts for piece in ([part, gap] if lifts else [part])]
-        return np.concatenate(pieces[:-1] if lifts else pieces)
+    def join(parts: Sequence[Any], gap: float = np.nan) -> NDArray[np.float64]:
+        pieces: list[NDArray[np.float64]] = []
+        for part in parts:
+            pieces += [np.array([gap])] if lifts and pieces else []
+            pieces.append(np.asarray(part, float))
+        return np.concatenate(pieces)
 
-    return Line(lines[0].name, *(join(name) for name in ("x", "y", "low", "high")))
+    x = join([line.x for line in lines], gap=0.0)
+    y, low, high = (join([getattr(line, end) for line in lines]) for end in ("y", "low", "high"))
+    return Line(lines[0].name, x, y, low, high)
 
 
 def layer_densities(run: RunResults) -> LayerDensities:

@@ -112,7 +112,7 @@ def write_run_report(workdir: str | PathLike[str]) -> Path:
         ValueError: If a result file is missing or malformed, or nothing was trained yet.
     """
     run = read_run(workdir, may_lack_cycles=True)
-    drawings = _OF_EPOCHS
+    drawings: tuple[_Drawing, ...] = _OF_EPOCHS
     results = []
     if run.has_cycles:
         drawings = (*_OF_CYCLES, *_OF_EPOCHS, *_OF_LAYERS)

@@ -198,13 +198,17 @@ def _search_cycle(
         )
         work = Work(f"cycle_{cycle:02d}/stage_{stage}", cells, PROGRAM, keep_end=True)
         so_far = partial(_with, launcher, work, choice)
-        launcher.run([work], meanwhile=lambda so_far=so_far: meanwhile(so_far()))
+        launcher.run([work], meanwhile=partial(_tell, meanwhile, so_far))
         works.append(work)
         choice = so_far()
         if choice.best is None:
             break
         to_try = grid.beside([one.max_lr for one in choice.tried], choice.best.max_lr)
     return choice, works
+
+
+def _tell(meanwhile: Callable[[Choice], None], so_far: Callable[[], Choice]) -> None:
+    meanwhile(so_far())
 
 
 def _with(launcher: Launcher, work: Work, choice: Choice) -> Choice:

@@ -91,8 +91,14 @@ def accuracy_by_max_lr(comparison: Comparison) -> Figure:
     panels = figure.subplots(2, 1, sharex=True)
     styles = option_styles(comparison)
     found = lines.choice_lines(comparison)
+    drawn: tuple[tuple[int | str, str], ...]
     drawn = ((0, "dense network"), (lines.EVERY, "mean over all cycles"))
-    ring = {"markersize": 13, "markerfacecolor": "none", "markeredgewidth": 1.5, "zorder": 5}
+    ring: style.Look = {
+        "markersize": 13,
+        "markerfacecolor": "none",
+        "markeredgewidth": 1.5,
+        "zorder": 5,
+    }
     for axes, (cycle, title) in zip(panels, drawn, strict=True):
         own = lines.of_cycle(found, cycle)
         for line in own:

@@ -88,7 +88,7 @@ def differences_by_density(comparison: Comparison) -> Interactive:
         "shapes": [_across(0.0, 0.0, line={"color": "--soft", "width": 1})],
         "showlegend": False,
     }
-    faint = {"fillcolor": colour(style.GREEN, 0.15), "line": {"width": 0}}
+    faint: dict[str, Any] = {"fillcolor": colour(style.GREEN, 0.15), "line": {"width": 0}}
     chosen = met.rival if met is not None else others[0].name
     return Interactive(
         traces,

@@ -66,13 +66,15 @@ def draw_intervals(axes: Axes, oracle: Line) -> None:
             continue
         there = np.isfinite(low)
         heights = (high - low)[there]
-        look: Look = {"color": style.BLUE, "alpha": shade, "linewidth": 0, "label": label}
-        axes.bar(cycle[there], heights, width, bottom=low[there], **look)
+        bar: Look = {"color": style.BLUE, "alpha": shade, "linewidth": 0, "label": label}
+        axes.bar(cycle[there], heights, width, bottom=low[there], **bar)
     for end, ends, marker in (("low", oracle.low, "v"), ("high", oracle.high, "^")):
+        assert ends is not None, "an Oracle's line has an interval"
         is_open = told.get(f"{end}_open", np.zeros(len(cycle))) == 1
         arrows: Look = {"color": style.BLUE, "s": 36, "zorder": 3, "clip_on": False}
         axes.scatter(cycle[is_open], ends[is_open], marker=marker, **arrows)
-    axes.plot(cycle, oracle.y, label=oracle.name, **({"markersize": 5} | LOOKS["Oracle"]))
+    look: Look = {"label": oracle.name, "markersize": 5} | LOOKS["Oracle"]
+    axes.plot(cycle, oracle.y, **look)
 
 
 def _heights(line: Line) -> Floats:

@@ -103,13 +103,21 @@ def tuned_accuracy(search: OracleSearch) -> Interactive:
 def _bands(drawn: list[Line]) -> Interactive:
     oracle, *others = drawn
     told = oracle.told
-    widths = ((oracle.low, oracle.high, 0.7, 0.22, "interval"),)
-    widths += ((told.get("se_low"), told.get("se_high"), 0.25, 0.45, "one standard error"),)
+    widths = (
+        (oracle.low, oracle.high, 0.7, 0.22, "interval"),
+        (told.get("se_low"), told.get("se_high"), 0.25, 0.45, "one standard error"),
+    )
     traces = []
     for low, high, width, shade, name in widths:
         if low is None or high is None or not np.isfinite(low).any():
             continue
-        bars = {"type": "bar", "name": name, "x": oracle.x, "base": low, "y": high - low}
+        bars: dict[str, Any] = {
+            "type": "bar",
+            "name": name,
+            "x": oracle.x,
+            "base": low,
+            "y": high - low,
+        }
         bars |= {"width": width, "marker": {"color": colour(style.BLUE, shade)}}
         bars |= {"customdata": high, "hovertemplate": _BETWEEN + f"<extra>{name}</extra>"}
         traces.append(Part(bars))
@@ -117,6 +125,7 @@ def _bands(drawn: list[Line]) -> Interactive:
         ("low", oracle.low, "triangle-down"),
         ("high", oracle.high, "triangle-up"),
     ):
+        assert ends is not None, "an Oracle's line has an interval"
         is_open = told.get(f"{end}_open", np.zeros(len(oracle.x))) == 1
         arrows = {"type": "scatter", "mode": "markers", "x": oracle.x[is_open], "y": ends[is_open]}
         arrows |= {"marker": {"symbol": symbol, "size": 10, "color": colour(style.BLUE)}}
@@ -145,7 +154,9 @@ def _colours(found: list[Line]) -> Part:
     """Every max_lr tried in every cycle, its colour the accuracy below the cycle's best."""
     marks = {"symbol": "square", "size": 13, "colorscale": "Viridis", "cmin": LEAST, "cmax": 0}
     below = np.concatenate([line.told["below_best"] for line in found])
-    bar = {"title": {"text": "validation accuracy, points below the cycle's best", "side": "top"}}
+    bar: dict[str, Any] = {
+        "title": {"text": "validation accuracy, points below the cycle's best", "side": "top"}
+    }
     bar |= {"orientation": "h", "y": 1.02, "yanchor": "bottom", "thickness": 12}
     content = {
         "type": "scatter",

@@ -140,7 +140,7 @@ def notes(search: OracleSearch) -> list[str]:
 def progress_notes(search: OracleSearch) -> list[str]:
     """Tells how far the search is: its cycles, and what the next one has so far."""
     reached = len(search.choices["cycle"])
-    if reached == search.num_searched or (reached and not search.has_choice[-1]):
+    if reached == search.num_searched:
         return []
     told = f"The search has {reached} of {count(search.num_searched, 'cycle')}"
     going = search.grid["cycle"] == reached

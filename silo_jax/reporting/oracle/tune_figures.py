@@ -41,6 +41,8 @@ def network_name(search: OracleSearch, cycle: int) -> str:
     if cycle == 0:
         return "dense network: lower"
     density = search.grid["density"][search.grid["cycle"] == cycle]
+    if not np.isfinite(density).any():
+        return "pruned in one shot: upper"
     return f"{format_percent(float(np.nanmean(density)))} % left: upper"
 
 

@@ -104,7 +104,11 @@ def histograms(premise: Premise) -> Interactive:
             for cycle, shares, colour, label in zip(
                 premise.measured, one.shares, colours, labels, strict=True
             ):
-                stairs = {"type": "scatter", "mode": "lines", "name": f"cycle {label}"}
+                stairs: dict[str, Any] = {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "name": f"cycle {label}",
+                }
                 stairs |= {"x0": one.edges[0], "dx": step, "y": _stairs(shares)}
                 stairs |= {"line": {"shape": "hv", "color": colour, "width": 1.8}}
                 stairs |= {"hovertemplate": f"%{{y:.3~g}} from %{{x:.3~g}}<extra>{label}</extra>"}
@@ -155,7 +159,9 @@ def widths_by_layer(premise: Premise) -> Interactive:
 
 def _heat(premise: Premise, share: np.ndarray, reach: float) -> dict[str, Any]:
     ticks = [-reach, -reach / 2, 0, reach / 2, reach]
-    bar = {"title": {"text": f"width / that in cycle {premise.measured[0]}", "side": "top"}}
+    bar: dict[str, Any] = {
+        "title": {"text": f"width / that in cycle {premise.measured[0]}", "side": "top"}
+    }
     bar |= {"orientation": "h", "y": 1.02, "yanchor": "bottom", "thickness": 12}
     bar |= {"tickvals": ticks, "ticktext": [f"{10**tick:.2g}" for tick in ticks]}
     count = len(_PUOR) - 1

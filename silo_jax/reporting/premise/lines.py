@@ -1,6 +1,6 @@
 """The numbers that the figures of the premise draw."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,7 +145,7 @@ def histogram_numbers(premise: Premise, moment: str) -> Numbers:
     return Numbers(columns, rows)
 
 
-def _mean_line(name: str, x: NDArray[np.float64], values: NDArray[np.float64], told: Row) -> Line:
+def _mean_line(name: str, x: NDArray[Any], values: NDArray[np.float64], told: Row) -> Line:
     """The mean over the seeds; a band that would reach 0 on a log axis ends above it."""
     stats = over_present(values)
     low, high = stats.mean - stats.std, stats.mean + stats.std

@@ -49,8 +49,7 @@ _CYCLES = {
     **dict.fromkeys(("seed", "cycle"), int),
     **dict.fromkeys(("density", "max_lr", *_LR, "val_accuracy", "test_accuracy"), float),
 }
-_RUN = {"seed": int, "cycle": int, "max_lr": float}
-_SECONDS = {"seed": int, "cycle": int, "seconds": float}
+_RUN = {"seed": int, "cycle": int, "max_lr": float, "seconds": float}
 
 
 @dataclass(frozen=True)
@@ -102,8 +101,7 @@ class Premise:
     @property
     def seconds(self) -> float:
         """What the run has spent on training, without the measurements."""
-        path = self.workdir / "run" / "cycles.csv"
-        return float(np.nansum(read_csv(path, _SECONDS, key=("seed", "cycle"))["seconds"]))
+        return float(np.nansum(self.run["seconds"]))
 
     @property
     def measured(self) -> NDArray[np.int64]:
@@ -169,14 +167,16 @@ def read_premise(workdir: str | PathLike[str]) -> Premise:
     folder = Path(workdir)
     asked, num_images = _read_study(folder / "study.json")
     key = ("seed", "cycle", "moment", "quantity", "layer")
-    cycles = read_csv(folder / "cycles.csv", _CYCLES, key=("seed", "cycle"), optional=_LR)
-    widths = read_csv(folder / "widths.csv", _WIDTHS, key=key, optional=_MEASURES)
+    cycles = read_csv(
+        folder / "cycles.csv", _CYCLES, key=("seed", "cycle"), optional=_LR, grows=True
+    )
+    widths = read_csv(folder / "widths.csv", _WIDTHS, key=key, optional=_MEASURES, grows=True)
     bins = (*key, "left")
-    histograms = read_csv(folder / "histograms.csv", _HISTOGRAMS, key=bins)
+    histograms = read_csv(folder / "histograms.csv", _HISTOGRAMS, key=bins, grows=True)
     layers = folder / "layer_histograms.csv"
     of_layers = no_rows(_HISTOGRAMS)
     if layers.exists():
-        of_layers = read_csv(layers, _HISTOGRAMS, key=bins, may_be_empty=True)
+        of_layers = read_csv(layers, _HISTOGRAMS, key=bins, may_be_empty=True, grows=True)
     premise = Premise(
         workdir=folder,
         config=read_config(folder / "config.json"),
@@ -187,7 +187,7 @@ def read_premise(workdir: str | PathLike[str]) -> Premise:
         histograms=_measured(histograms, cycles, asked),
         layer_histograms=_measured(of_layers, cycles, asked),
         cycles=cycles,
-        run=read_csv(folder / "run" / "cycles.csv", _RUN, key=("seed", "cycle")),
+        run=read_csv(folder / "run" / "cycles.csv", _RUN, key=("seed", "cycle"), grows=True),
     )
     for name in ("widths", "histograms", "layer_histograms", "cycles"):
         _check(folder / f"{name}.csv", getattr(premise, name), premise)
