@@ -96,6 +96,8 @@ def test_every_control_changes_its_figure_and_back_without_an_error(browser, pag
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_page_fits_a_phone_and_has_other_colours_in_the_dark(browser, pages, kind):
+    from selenium.webdriver.support.wait import WebDriverWait
+
     ink = "return document.querySelector('.plot').layout.font.color"
     lines = "return document.querySelector('.plot .xtick text').style.fill"
     show(browser, pages[kind], width=390)
@@ -103,9 +105,8 @@ def test_a_page_fits_a_phone_and_has_other_colours_in_the_dark(browser, pages, k
     light = browser.execute_script(ink), browser.execute_script(lines)
     colours = {"name": "prefers-color-scheme", "value": "dark"}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [colours]})
-    dark = browser.execute_script(ink), browser.execute_script(lines)
-    assert (light[0], dark[0]) == ("#1c1c1e", "#e6e6e8")
-    assert light[1] != dark[1]
+    WebDriverWait(browser, 10).until(lambda _: browser.execute_script(lines) != light[1])
+    assert (light[0], browser.execute_script(ink)) == ("#1c1c1e", "#e6e6e8")
     assert browser.execute_script(OVERHANG) <= 0
     assert browser.get_log("browser") == []
 

@@ -168,7 +168,7 @@ def _mark_cycles(axes: Axes, edges: NDArray[np.int64], numbered: bool = True) ->
     axes.grid(visible=False, axis="x")
     for edge in edges[1:-1]:
         axes.axvline(edge, color=FAINT, linewidth=0.8, zorder=0.5)
-    if numbered:
+    if numbered and len(edges) > 1:
         stride = -(-(len(edges) - 1) // 13)
         middles = [(start + end) / 2 for start, end in itertools.pairwise(edges)]
         top = axes.secondary_xaxis("top")

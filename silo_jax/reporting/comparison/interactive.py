@@ -1,6 +1,6 @@
 """The figures of a comparison that a reader can change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ def accuracy_by_density(comparison: Comparison) -> Interactive:
     styles = option_styles(comparison)
     traces = []
     for way in comparison.ways:
-        for line in lines.accuracy_lines(comparison, way):
+        for line in _ours_last(comparison, lines.accuracy_lines(comparison, way)):
             look, is_ours = styles[line.name], line.name == comparison.reference
             own = {"way": [way], "option": [line.name]}
             traces += line_traces(
@@ -106,7 +106,7 @@ def max_lr_by_cycle(comparison: Comparison) -> Interactive:
     traces = [
         part
         for way in comparison.ways
-        for line in lines.max_lr_lines(comparison, way)
+        for line in _ours_last(comparison, lines.max_lr_lines(comparison, way))
         for part in line_traces(
             line,
             styles[line.name],
@@ -126,7 +126,7 @@ def accuracy_by_max_lr(comparison: Comparison) -> Interactive:
     """Validation accuracy against max_lr, over all cycles or at the density picked."""
     styles, found = option_styles(comparison), lines.choice_lines(comparison)
     traces = []
-    for line in found:
+    for line in _ours_last(comparison, found):
         pick = {"option": [line.name], "density": [str(line.told["cycle"])]}
         look = styles[line.name]
         traces += line_traces(line, look, pick=pick, hover="max_lr %{x:.4~g}: %{y:.2f} %")
@@ -181,6 +181,11 @@ def _boxes(comparison: Comparison) -> Control:
     label = "schedules" if comparison.along_schedules else comparison.along
     looks = option_styles(comparison)
     return boxes("option", label, {name: looks[name] for name in comparison.options})
+
+
+def _ours_last(comparison: Comparison, drawn: Sequence[Line]) -> list[Line]:
+    """The lines with the reference's on top of the others."""
+    return sorted(drawn, key=lambda line: line.name == comparison.reference)
 
 
 def _low(line: Line) -> Any:

@@ -79,7 +79,7 @@ def choice_lines(comparison: Comparison) -> list[Line]:
     return [line for line in lines if len(line.x)]
 
 
-def of_cycle(lines: Sequence[Line], cycle: int | str) -> list[Line]:
+def of_cycle(lines: Sequence[Line], cycle: object) -> list[Line]:
     """Picks the lines of a cycle, or those over all."""
     return [line for line in lines if line.told["cycle"] == cycle]
 

@@ -61,7 +61,7 @@ def differences_table(comparison: Comparison) -> Table:
                 ends = f"{signed(row['low'])} to {signed(row['high'])}"
             mean = signed(row["difference"]) if row["pairs"] else "–"
             rows.append([row["option"], mean, ends, str(row["pairs"])])
-    heads = ["other", f"{comparison.reference} − other", "95 % interval", "seeds"]
+    heads = ["other", "difference", "95 % interval", "seeds"]
     return Table(heads, rows, names=True)
 
 

@@ -262,7 +262,7 @@ def captions(comparison: Comparison) -> dict[str, str]:
         f"{_densities(comparison.cycles_done - 1)} in percentage points{paired}{counts}. The "
         "intervals are not corrected for looking at several. Also in differences.csv.",
         "accuracy_by_density": "Mean test accuracy at the end of each cycle, densest on the left, "
-        f"with {reference} as the thick black line{band}.",
+        f"with {reference} as the thick line{band}.",
         "differences_by_density": f"Test accuracy of {reference} minus that of each other"
         f"{counts}{interval}. Above 0 {reference} is better{stripe}. {_UNCORRECTED}.",
         "max_lr_by_cycle": "max_lr of each cycle. Lines that lie on each other show their markers "

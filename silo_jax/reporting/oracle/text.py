@@ -234,10 +234,11 @@ def captions(search: OracleSearch) -> dict[str, str]:
     return {
         "max_lr_by_cycle": f"The Oracle's max_lr; broad bars {_tolerance(search)},{thin} arrows "
         "where the end of what was tried is within it; the dotted line is the best constant, and "
-        f"the black one is SILO's max_lr.{also}",
+        f"the thick one is SILO's max_lr.{also}",
         "accuracy_by_max_lr": "Mean validation accuracy of every max_lr tried, in percentage "
         "points below the cycle's best; dots mark what was chosen, crosses what diverged with a "
-        "seed or more.",
+        "seed or more. Of one cycle, where the page draws it: the mean by max_lr, the ring around "
+        "what was chosen, its interval as the shaded range, and SILO's max_lr as the dashed line.",
         "accuracy_by_density": f"Mean test accuracy at the end of each cycle{spread}. The Oracle "
         "chooses by validation accuracy.",
         "max_lr_by_cycle_table": f"The interval is {_tolerance(search)}; … at an end: the end of "

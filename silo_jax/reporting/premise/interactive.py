@@ -29,6 +29,7 @@ from silo_jax.reporting.premise.figures import (
 )
 from silo_jax.reporting.premise.histograms import layers_of
 from silo_jax.reporting.premise.results import MOMENTS, NETWORK, QUANTITIES, Premise
+from silo_jax.reporting.premise.tables import NAMES
 
 _NARROW = 20  # letters of a layer's name that leave a phone's width to the figure
 _PIXELS_A_LAYER = 26
@@ -95,7 +96,8 @@ def histograms(premise: Premise) -> Interactive:
     for moment in premise.moments:
         for one in lines.histograms_at(premise, moment):
             value = f"{one.quantity} {one.layer}"
-            shown = "whole network" if one.layer == NETWORK else one.layer
+            place = "whole network" if one.layer == NETWORK else one.layer
+            shown = f"{NAMES[one.quantity]}: {place}"
             options[value] = Option(value, shown, QUANTITIES[one.quantity])
             pick = {"moment": [moment], "layer": [value]}
             step = one.edges[1] - one.edges[0]
