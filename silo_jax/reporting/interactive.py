@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from silo_jax.reporting import style
 from silo_jax.reporting.lines import Line
@@ -242,9 +242,23 @@ def density_ticks(density: NDArray[np.float64]) -> dict[str, Any]:
     }
 
 
-def log_axis(text: str) -> dict[str, Any]:
-    """The layout of a log axis with plain numbers at 1, 2 and 5."""
-    return titled(text, type="log", dtick="D2", tickformat=".3~g", exponentformat="none")
+def log_axis(text: str, values: ArrayLike) -> dict[str, Any]:
+    """The layout of a log axis with plain numbers, as `style.max_lr_axis` has it.
+
+    Args:
+        text: Its title.
+        values: What is drawn along it; what is not finite, or not above 0, does not count.
+    """
+    low, high = style.positive_ends(values)
+    margin = np.log10(max(1.05, (high / low) ** 0.05))
+    ticks = style.plain_ticks(low, high)
+    return titled(
+        text,
+        type="log",
+        range=[np.log10(low) - margin, np.log10(high) + margin],
+        tickvals=ticks,
+        ticktext=[f"{tick:g}" for tick in ticks],
+    )
 
 
 def titled(text: str, **more: Any) -> dict[str, Any]:

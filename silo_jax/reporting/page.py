@@ -30,6 +30,7 @@ class Table(NamedTuple):
         names: Whether the first column is text, on the left.
         caption: What stands above the table.
         total: Whether the last row is the total of those above.
+        wraps: Whether cells are long texts, which take several lines.
     """
 
     heads: Sequence[str]
@@ -37,6 +38,7 @@ class Table(NamedTuple):
     names: bool = False
     caption: str = ""
     total: bool = False
+    wraps: bool = False
 
 
 class Picture(NamedTuple):

@@ -61,7 +61,13 @@ def max_lr_by_cycle(run: RunResults) -> Interactive:
         "xaxis": titled("cycle"),
         "yaxis": titled("max_lr", range=[0, 1.08 * figures.largest(max_lr.y)]),
         "yaxis2": titled(
-            "sparsity, %", overlaying="y", side="right", range=[0, 108], showgrid=False
+            "sparsity, %",
+            overlaying="y",
+            side="right",
+            range=[0, 108],
+            showgrid=False,
+            tickmode="linear",
+            dtick=20,
         ),
     }
     return Interactive(

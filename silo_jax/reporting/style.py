@@ -4,6 +4,7 @@ They go through matplotlib's object API, so no state of pyplot is read or left b
 """
 
 import io
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, ParamSpec
 
@@ -11,7 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 # Okabe and Ito's colours, which stay apart under every common colour blindness.
@@ -137,18 +138,38 @@ def max_lr_axis(axes: Axes, which: Literal["x", "y"], max_lr: NDArray[np.float64
         which: The axis.
         max_lr: What is drawn along it; what is not finite, or not above 0, does not count.
     """
-    drawn = max_lr[np.isfinite(max_lr) & (max_lr > 0)]
-    low, high = (drawn.min(), drawn.max()) if drawn.size else (0.1, 1.0)
+    low, high = positive_ends(max_lr)
     margin = max(1.05, (high / low) ** 0.05)
     axes.set(**{f"{which}scale": "log", f"{which}lim": (low / margin, high * margin)})
     axis = axes.xaxis if which == "x" else axes.yaxis
-    locator: Locator = LogLocator(subs=(1, 2, 5))
-    locator.set_axis(axis)
-    if sum(low <= tick <= high for tick in locator()) < 3:
-        locator = MaxNLocator(6)
-    axis.set_major_locator(locator)
+    axis.set_major_locator(FixedLocator(plain_ticks(low, high)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())
+
+
+def positive_ends(values: ArrayLike) -> tuple[float, float]:
+    """The smallest and the largest of the values that are finite and above 0."""
+    drawn = np.asarray(values, float)
+    drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
+    return (float(drawn.min()), float(drawn.max())) if drawn.size else (0.1, 1.0)
+
+
+def plain_ticks(low: float, high: float) -> list[float]:
+    """Picks ticks for a log axis: 1, 2 and 5 times powers of ten, or even steps over a short one.
+
+    Example:
+        >>> plain_ticks(0.009, 0.11)
+        [0.01, 0.02, 0.05, 0.1]
+        >>> plain_ticks(0.02, 0.07)
+        [0.02, 0.03, 0.04, 0.05, 0.06, 0.07]
+    """
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
+    shown = [tick for tick in ticks if low <= tick <= high]
+    if len(shown) >= 3:
+        return shown
+    even = [float(f"{tick:.6g}") for tick in MaxNLocator(6).tick_values(low, high)]
+    return [tick for tick in even if low <= tick <= high] or [low, high]
 
 
 def accuracy_axis(axes: Axes, split: str, bottom: float | None = None) -> None:

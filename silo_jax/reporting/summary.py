@@ -132,10 +132,7 @@ def lr_caption(run: RunResults) -> str:
     planned = "as planned"
     if run.config["schedule"]["name"] == "gradient_matched":
         planned = "with the dense network's max_lr, as those of later cycles are measured"
-    return (
-        f"Learning rate over the steps of the whole run, {planned}; faint lines part the cycles, "
-        "which are numbered at the top."
-    )
+    return f"Learning rate over the steps of the whole run, {planned}; faint lines part the cycles."
 
 
 def training_caption(run: RunResults) -> str:

@@ -114,7 +114,8 @@ def max_lr_by_cycle(comparison: Comparison) -> Interactive:
             hover="cycle %{x}: %{y:.4~g}",
         )
     ]
-    layout = {"xaxis": titled("cycle"), "yaxis": log_axis("max_lr (log scale)")}
+    heights = [scores(comparison, way).cycle_max_lr for way in comparison.ways]
+    layout = {"xaxis": titled("cycle"), "yaxis": log_axis("max_lr (log scale)", heights)}
     return Interactive(
         traces,
         [Part(layout | {"showlegend": False})],
@@ -138,7 +139,7 @@ def accuracy_by_max_lr(comparison: Comparison) -> Interactive:
     layouts = [
         Part(
             {
-                "xaxis": log_axis("max_lr of the dense network (log scale)"),
+                "xaxis": log_axis("dense network's max_lr (log scale)", comparison.max_lrs),
                 "yaxis": titled("validation accuracy, %"),
                 "showlegend": False,
             }

@@ -43,7 +43,7 @@ def max_lr_by_cycle(search: OracleSearch) -> Figure:
     for line in others:
         draw_line(axes, line, **LOOKS[line.name])
     cycle_axis(axes, oracle.x)
-    style.max_lr_axis(axes, "y", np.concatenate([_heights(line) for line in drawn]))
+    style.max_lr_axis(axes, "y", np.concatenate([line_heights(line) for line in drawn]))
     axes.set_ylabel("max_lr (log scale)")
     figure.legend(loc="outside lower center", ncols=3)
     return figure
@@ -77,7 +77,7 @@ def draw_intervals(axes: Axes, oracle: Line) -> None:
     axes.plot(cycle, oracle.y, **look)
 
 
-def _heights(line: Line) -> Floats:
+def line_heights(line: Line) -> Floats:
     """All that is drawn of a line along y."""
     parts = (line.y, line.low, line.high, line.told.get("se_low"), line.told.get("se_high"))
     return np.concatenate([part for part in parts if part is not None])

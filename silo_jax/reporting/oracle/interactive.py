@@ -21,7 +21,7 @@ from silo_jax.reporting.interactive import (
 from silo_jax.reporting.lines import Line
 from silo_jax.reporting.oracle import lines
 from silo_jax.reporting.oracle.earlier import EarlierOracle
-from silo_jax.reporting.oracle.figures import ACCURACY_LOOKS, LEAST, LOOKS
+from silo_jax.reporting.oracle.figures import ACCURACY_LOOKS, LEAST, LOOKS, line_heights
 from silo_jax.reporting.oracle.numbers import by_cycle
 from silo_jax.reporting.oracle.results import OracleSearch
 from silo_jax.reporting.oracle.tune_figures import COLOURS, network_name
@@ -57,9 +57,10 @@ def accuracy_by_max_lr(search: OracleSearch) -> Interactive:
             ends = {"x0": silo, "x1": silo, "yref": "paper", "y0": 0, "y1": 1}
             shapes.append({"type": "line", "line": dashes, "name": "SILO", **ends})
         layouts.append(Part({"shapes": shapes} | _focus(line), pick))
-    one = {"xaxis": log_axis("max_lr (log scale)"), "yaxis": titled("validation accuracy, %")}
+    along = log_axis("max_lr (log scale)", search.grid["max_lr"])
+    one = {"xaxis": along, "yaxis": titled("validation accuracy, %")}
     cycles = {"cycle": [str(line.told["cycle"]) for line in found]}
-    whole = {"xaxis": titled("cycle"), "yaxis": log_axis("max_lr (log scale)"), "height": 520}
+    whole = {"xaxis": titled("cycle"), "yaxis": along, "height": 520}
     return Interactive(
         [_colours(found), _choices(search), *traces],
         [
@@ -92,7 +93,8 @@ def tuned_accuracy(search: OracleSearch) -> Interactive:
         traces += _tried(line, named, pick)
         layouts.append(Part({"shapes": _interval(search, cycle)} | _focus(line), pick))
         networks.append((str(cycle), network_name(search, cycle)))
-    one = {"xaxis": log_axis("max_lr (log scale)"), "yaxis": titled("validation accuracy, %")}
+    along = log_axis("max_lr (log scale)", search.grid["max_lr"])
+    one = {"xaxis": along, "yaxis": titled("validation accuracy, %")}
     return Interactive(
         traces,
         [Part(one | {"showlegend": False}), *layouts],
@@ -133,7 +135,8 @@ def _bands(drawn: list[Line]) -> Interactive:
     alone = oracle._replace(low=None, high=None)
     for line in (alone, *others):
         traces += line_traces(line, LOOKS[line.name], hover=_HOVER)
-    layout = {"xaxis": titled("cycle"), "yaxis": log_axis("max_lr (log scale)")}
+    heights = np.concatenate([line_heights(line) for line in drawn])
+    layout = {"xaxis": titled("cycle"), "yaxis": log_axis("max_lr (log scale)", heights)}
     return Interactive(traces, [Part(layout | {"barmode": "overlay"})])
 
 

@@ -50,7 +50,15 @@ def inverse_widths(premise: Premise) -> Interactive:
             shade=0.15,
         )
     ]
-    layout = {"xaxis": titled("cycle"), "yaxis": log_axis("start = 1 (log scale)")}
+    heights = [
+        part
+        for moment in premise.moments
+        for line in lines.inverse_lines(premise, moment)
+        for part in (line.y, line.high)
+        if part is not None
+    ]
+    axis = log_axis("start = 1 (log scale)", np.concatenate(heights))
+    layout = {"xaxis": titled("cycle"), "yaxis": axis}
     return Interactive(traces, [Part(layout | {"height": 500})], [_moments(premise)])
 
 

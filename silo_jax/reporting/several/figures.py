@@ -86,7 +86,8 @@ def interactive_max_lr(runs: Runs) -> Interactive:
             line, looks[line.name], pick={"run": [line.name]}, hover="cycle %{x}: %{y:.4~g}"
         )
     ]
-    layout = {"xaxis": titled("cycle"), "yaxis": log_axis("max_lr (log scale)")}
+    heights = np.concatenate([line.y for line in max_lr_lines(runs)])
+    layout = {"xaxis": titled("cycle"), "yaxis": log_axis("max_lr (log scale)", heights)}
     return Interactive(traces, [Part(layout | {"showlegend": False})], [_boxes(runs)])
 
 

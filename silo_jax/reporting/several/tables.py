@@ -53,4 +53,4 @@ def _differing(columns: dict[str, dict[str, str]], *, every: bool) -> Table:
         values = [column.get(field, _NONE) for column in columns.values()]
         if every or len(set(values)) > 1:
             rows.append([field, *values])
-    return Table(["", *columns], rows, names=True)
+    return Table(["", *columns], rows, names=True, wraps=True)
