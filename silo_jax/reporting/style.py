@@ -168,7 +168,9 @@ def plain_ticks(low: float, high: float) -> list[float]:
     shown = [tick for tick in ticks if low <= tick <= high]
     if len(shown) >= 3:
         return shown
-    even = [float(f"{tick:.6g}") for tick in MaxNLocator(6).tick_values(low, high)]
+    even = [
+        float(f"{tick:.6g}") for tick in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
+    ]
     return [tick for tick in even if low <= tick <= high] or [low, high]
 
 

@@ -131,7 +131,7 @@ def time_table(comparison: Comparison) -> Table:
             f"{row['networks']:,}",
             f"{row['steps']:,.0f}",
             f"{row['seconds']:,.1f}",
-            f"{row['ms_per_step']:.3g}",
+            f"{row['ms_per_step']:.3g}" if row["steps"] else "–",
         ]
         for row in [*rows, total]
     ]

@@ -127,8 +127,13 @@ def notes(comparison: Comparison) -> list[str]:
     """
     found = protocol_notes(comparison.config) + _unfinished(comparison)
     found += _divergences(comparison)
+    started = {*comparison.cells["option"].tolist()}
     for way in comparison.ways:
-        nothing = [o for o in comparison.options if np.isnan(comparison.chosen_max_lr(way, o))]
+        nothing = [
+            option
+            for option in comparison.options
+            if option in started and np.isnan(comparison.chosen_max_lr(way, option))
+        ]
         if nothing:
             found.append(f"No max_lr could be chosen ({way}) for {', '.join(nothing)}.")
         edge = [
