@@ -56,6 +56,8 @@ class Option(NamedTuple):
 class Control(NamedTuple):
     """Something to choose: one of the options in a menu, or several in a row of boxes.
 
+    With a single option it is not shown, and all picks of it hold.
+
     Attributes:
         name: By which picks call it.
         label: What stands beside it.

@@ -61,8 +61,10 @@
     return found;
   };
 
+  // A control with a single option is not on the page, and chooses nothing.
   const isShown = (part, choice) =>
-    Object.entries(part.pick).every(([name, values]) => values.some((v) => choice[name].has(v)));
+    Object.entries(part.pick).every(([name, values]) =>
+      !choice[name] || values.some((value) => choice[name].has(value)));
 
   const draw = (figure) => {
     const choice = chosen(figure.form);

@@ -86,6 +86,7 @@ def lr_by_step(run: RunResults) -> Interactive:
     layout = {
         "xaxis": titled("step"),
         "yaxis": titled("learning rate", range=[0, 1.08 * figures.largest(line.y)]),
+        "showlegend": False,
         "shapes": [_upright(float(edge)) for edge in run_numbers.step_edges(run)[1:-1]],
     }
     look = {"color": BLUE, "linewidth": 1.3}
@@ -121,10 +122,15 @@ def training_curves(run: RunResults) -> Interactive:
     }
     edges = run_numbers.epoch_edges(run)[1:-1]
     shapes = [_upright(float(edge)) for edge in edges]
-    cycles = [(ALL, "all cycles"), *_cycles(run, run.metrics)]
+    cycles = [(ALL, "all cycles"), *_cycles(run)]
+    whole_epochs = {"dtick": -(-int(run.metrics["epoch"].max()) // 8)}
     return Interactive(
         traces,
-        [Part(layout), Part({"shapes": shapes}, {"cycle": [ALL]})],
+        [
+            Part(layout),
+            Part({"shapes": shapes}, {"cycle": [ALL]}),
+            Part({"xaxis": whole_epochs}, {"cycle": [cycle for cycle, _ in cycles[1:]]}),
+        ],
         [menu("cycle", "cycle (density)", cycles)],
     )
 
@@ -193,25 +199,19 @@ def sparsity_by_layer(run: RunResults) -> Interactive:
         Option(ALL, "all layers, all cycles"),
         *(Option(f"layer {i}", layer, "one layer") for i, layer in enumerate(layers)),
         *(
-            Option(f"cycle {m}", label, "one cycle (density)")
-            for m, label in _cycles(run, run.layers)
+            Option(f"cycle {m}", f"cycle {label}", "one cycle (density)")
+            for m, label in _cycles(run)
+            if int(m) in cycles
         ),
     ]
     return Interactive(traces, layouts, [Control("shown", "layer or cycle", options, [ALL])])
 
 
-def _cycles(run: RunResults, table: Any) -> list[tuple[str, str]]:
-    """The cycles of a table and how a menu shows them."""
-    stats = over_seeds(table["cycle"], table["density"])
-    found = (
-        {}
-        if table is run.metrics
-        else dict(zip(*over_seeds(run.cycles["cycle"], run.cycles["density"])[:2], strict=True))
-    )
-    return [
-        (str(cycle), f"{cycle} ({100 * found.get(cycle, mean):.3g} %)")
-        for cycle, mean in zip(stats.keys, stats.mean, strict=True)
-    ]
+def _cycles(run: RunResults) -> list[tuple[str, str]]:
+    """The cycles that have begun, and how a menu shows them."""
+    stats = over_seeds(run.metrics["cycle"], run.metrics["density"])
+    pairs = zip(stats.keys.tolist(), stats.mean.tolist(), strict=True)
+    return [(str(cycle), f"{cycle} ({100 * density:.3g} %)") for cycle, density in pairs]
 
 
 def _rows(names: list[str]) -> dict[str, Any]:

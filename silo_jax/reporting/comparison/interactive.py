@@ -132,6 +132,8 @@ def accuracy_by_max_lr(comparison: Comparison) -> Interactive:
         look = styles[line.name]
         traces += line_traces(line, look, pick=pick, hover="max_lr %{x:.4~g}: %{y:.2f} %")
         chosen = line.told["chosen"] == 1
+        if not chosen.any():
+            continue
         ring = {"size": 15, "symbol": "circle-open", "line": {"width": 2}}
         rings = {"type": "scatter", "mode": "markers", "x": line.x[chosen], "y": line.y[chosen]}
         rings |= {"marker": ring | {"color": colour(look["color"])}, "hoverinfo": "skip"}

@@ -157,9 +157,7 @@ def _colours(found: list[Line]) -> Part:
     """Every max_lr tried in every cycle, its colour the accuracy below the cycle's best."""
     marks = {"symbol": "square", "size": 13, "colorscale": "Viridis", "cmin": LEAST, "cmax": 0}
     below = np.concatenate([line.told["below_best"] for line in found])
-    bar: dict[str, Any] = {
-        "title": {"text": "validation accuracy, points below the cycle's best", "side": "top"}
-    }
+    bar: dict[str, Any] = {"title": {"text": "points below the cycle's best", "side": "top"}}
     bar |= {"orientation": "h", "y": 1.02, "yanchor": "bottom", "thickness": 12}
     content = {
         "type": "scatter",

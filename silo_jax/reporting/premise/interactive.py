@@ -50,16 +50,13 @@ def inverse_widths(premise: Premise) -> Interactive:
             shade=0.15,
         )
     ]
-    heights = [
-        part
-        for moment in premise.moments
-        for line in lines.inverse_lines(premise, moment)
-        for part in (line.y, line.high)
-        if part is not None
-    ]
-    axis = log_axis("start = 1 (log scale)", np.concatenate(heights))
-    layout = {"xaxis": titled("cycle"), "yaxis": axis}
-    return Interactive(traces, [Part(layout | {"height": 500})], [_moments(premise)])
+    layouts = [Part({"xaxis": titled("cycle"), "height": 500})]
+    for moment in premise.moments:
+        drawn = lines.inverse_lines(premise, moment)
+        ends = [part for line in drawn for part in (line.y, line.high) if part is not None]
+        axis = log_axis("start = 1 (log scale)", np.concatenate(ends))
+        layouts.append(Part({"yaxis": axis}, {"moment": [moment]}))
+    return Interactive(traces, layouts, [_moments(premise)])
 
 
 def widths_by_density(premise: Premise) -> Interactive:
