@@ -196,7 +196,7 @@ def test_runs_of_different_lengths_stand_side_by_side(tmp_path, capsys):
         assert row in html
     assert "<th>a/run</th><th>b/run</th>" in html
     assert "<td>schedule.lower</td><td>0.1</td><td>0.2</td>" in html
-    assert "<td>schedule.upper</td>" not in html
+    assert "<td>schedule.upper</td><td>0.5</td></tr>" in html  # the same in both
     assert "<td>jax</td><td>9.8.7</td><td>9.8.7</td>" in html
     assert "b/run: Unfinished run: seed 0 has 3 of 5 cycles, seed 1 has 2 of 5 cycles" in html
     told = columns(out / "figures/accuracy_by_density.csv", run="a/run", split="test")

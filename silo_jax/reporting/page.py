@@ -82,6 +82,7 @@ def write_page(
     sections: Sequence[Section],
     facts: Mapping[str, str],
     config: Mapping[str, Any],
+    config_title: str = "Config",
 ) -> Path:
     """Writes figures/*.png, figures/*.csv and report.html, each whole or not at all.
 
@@ -92,7 +93,8 @@ def write_page(
         notes: What a reader should know before trusting the numbers.
         sections: In the order in which they are shown.
         facts: What was run, see `silo_jax.reporting.facts`; empty if the sections tell it.
-        config: Nested experiment config; empty if the sections tell it.
+        config: Nested experiment config.
+        config_title: What stands above it.
 
     Returns:
         The path of report.html, a page that needs no other file.
@@ -111,6 +113,7 @@ def write_page(
         sections=sections,
         facts=facts,
         config=list(dotted(config)),
+        config_title=config_title,
         scripts=[_plotly(), _text("report.js")] if has_scripts else [],
     )
     page = folder / "report.html"

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from silo_jax.reporting import style
 from silo_jax.reporting.aggregate import format_percent
@@ -62,7 +63,7 @@ def accuracy_by_max_lr(search: OracleSearch) -> Interactive:
     cycles = {"cycle": [str(line.told["cycle"]) for line in found]}
     whole = {"xaxis": titled("cycle"), "yaxis": along, "height": 520}
     return Interactive(
-        [_colours(found), _choices(search), *traces],
+        [_colours(found), _lost(found), _choices(search), *traces],
         [
             Part({"showlegend": False}),
             Part(one, cycles),
@@ -156,19 +157,38 @@ def _tried(line: Line, named: str, pick: dict[str, list[str]]) -> list[Part]:
 def _colours(found: list[Line]) -> Part:
     """Every max_lr tried in every cycle, its colour the accuracy below the cycle's best."""
     marks = {"symbol": "square", "size": 13, "colorscale": "Viridis", "cmin": LEAST, "cmax": 0}
-    below = np.concatenate([line.told["below_best"] for line in found])
+    cycle, max_lr, below = _points(found)
+    there = np.isfinite(below)
+    below = below[there]
     bar: dict[str, Any] = {"title": {"text": "points below the cycle's best", "side": "top"}}
     bar |= {"orientation": "h", "y": 1.02, "yanchor": "bottom", "thickness": 12}
     content = {
         "type": "scatter",
         "mode": "markers",
-        "x": np.concatenate([np.full(len(line.x), line.told["cycle"]) for line in found]),
-        "y": np.concatenate([line.x for line in found]),
+        "x": cycle[there],
+        "y": max_lr[there],
         "marker": {**marks, "color": below, "colorbar": bar},
         "customdata": below,
         "hovertemplate": "cycle %{x}, max_lr %{y:.4~g}: %{customdata:.2f}<extra></extra>",
     }
     return Part(content, {"cycle": [ALL]})
+
+
+def _lost(found: list[Line]) -> Part:
+    """Crosses at every max_lr that diverged with a seed or more."""
+    cycle, max_lr, below = _points(found)
+    lost = ~np.isfinite(below)
+    marks = {"symbol": "x", "size": 9, "color": colour(style.GREY)}
+    content = {"type": "scatter", "mode": "markers", "x": cycle[lost], "y": max_lr[lost]}
+    hover = "cycle %{x}, max_lr %{y:.4~g}: diverged<extra></extra>"
+    return Part(content | {"marker": marks, "hovertemplate": hover}, {"cycle": [ALL]})
+
+
+def _points(found: list[Line]) -> list[NDArray[np.float64]]:
+    """Cycle, max_lr and accuracy below the cycle's best of all that was tried."""
+    cycles = [np.full(len(line.x), line.told["cycle"]) for line in found]
+    parts = cycles, [line.x for line in found], [line.told["below_best"] for line in found]
+    return [np.concatenate(part).astype(float) for part in parts]
 
 
 def _choices(search: OracleSearch) -> Part:

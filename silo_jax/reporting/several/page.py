@@ -50,7 +50,8 @@ def write_runs_report(workdirs: Sequence[str | PathLike[str]], out: str | PathLi
         notes=notes(runs),
         sections=_sections(runs),
         facts={},
-        config={},
+        config=tables.shared_config(runs),
+        config_title="Config fields that they share",
     )
 
 

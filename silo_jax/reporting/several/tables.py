@@ -32,8 +32,21 @@ def accuracy_table(runs: Runs) -> Table:
 
 def config_table(runs: Runs) -> Table:
     """Builds the table of the config fields in which the runs differ."""
-    configs = {name: dict(dotted(run.config)) for name, run in runs.by_name.items()}
-    return _differing(configs, every=False)
+    return _differing(_configs(runs), every=False)
+
+
+def shared_config(runs: Runs) -> dict[str, str]:
+    """The config fields that are the same in all runs."""
+    first, *others = _configs(runs).values()
+    return {
+        field: value
+        for field, value in first.items()
+        if all(other.get(field) == value for other in others)
+    }
+
+
+def _configs(runs: Runs) -> dict[str, dict[str, str]]:
+    return {name: dict(dotted(run.config)) for name, run in runs.by_name.items()}
 
 
 def facts_table(runs: Runs) -> Table:
