@@ -76,11 +76,7 @@ class CellRunner:
         self._is_finite = jax.jit(jax.vmap(all_finite))
 
     def run(self, work: Work, note: Callable[[], object] = lambda: None) -> None:
-        """Runs those that are not finished.
-
-        Args:
-          work: which.
-          note: called after each epoch.
+        """Runs those that are not finished, and calls ``note`` after each epoch.
 
         Raises:
           Stopped: it was asked to stop; the states are saved.
@@ -204,8 +200,7 @@ class CellRunner:
             for i in group.living():
                 with closing(self._checkpoints(group.files[i])) as checkpoints:
                     checkpoints.save_rewind_point(replica(host, i))
-        states, sums = epochs.train(states, np.where(group.alive, end, 0))
-        return states, sums, points
+        return *epochs.train(states, np.where(group.alive, end, 0)), points
 
     def _epochs_of(self, states: TrainState) -> "ReplicaEpochs | StreamedReplica":
         size = states.step.shape[0]
