@@ -24,7 +24,7 @@ class Formula:
         self.experiment, self.directory, self._formula = experiment, directory, formula
         self.cells: list[tuple[str, Cell]] = []
 
-    def run(self, works: list[Work]) -> None:
+    def run(self, works: list[Work], meanwhile: Callable[[], object] = lambda: None) -> None:
         for work, cell in unfinished(self, works):
             self.cells.append((work.name, cell))
             files = cell_files(self.directory, work, cell)
@@ -33,6 +33,7 @@ class Formula:
             for cycle in range(first, cell.end_cycle):
                 row = self._row(work, cell, cycle)
                 files.add(row)
+                meanwhile()
                 if "diverged" in row:
                     break
             if work.keep_end:

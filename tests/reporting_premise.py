@@ -80,7 +80,7 @@ def write_premise(
                     for left, right, count in zip(*bins, strict=True):
                         histograms.append(row | {"left": left, "right": right, "count": count})
     run = [
-        {"seed": seed, "cycle": cycle, "max_lr": max_lr}
+        {"seed": seed, "cycle": cycle, "max_lr": max_lr, "seconds": 0.5}
         for seed in seeds
         for cycle, max_lr in MAX_LR.items()
         if (seed, cycle) not in diverged
@@ -90,7 +90,7 @@ def write_premise(
         ("widths", WIDTH_COLUMNS, widths),
         ("histograms", HISTOGRAM_COLUMNS, histograms),
         ("cycles", CYCLE_COLUMNS, rows),
-        ("run/cycles", ("seed", "cycle", "max_lr"), run),
+        ("run/cycles", ("seed", "cycle", "max_lr", "seconds"), run),
     ):
         (folder / f"{name}.csv").write_text(csv_text(columns, table, header=True))
     return folder

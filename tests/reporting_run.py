@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -96,6 +97,11 @@ def write_run(
     return rows
 
 
+def without_scripts(html: str) -> str:
+    """A page without the library and the data that its figures are drawn from."""
+    return re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+
+
 def write_metrics(folder: Path, rows: list[dict[str, Any]]) -> None:
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -110,6 +116,17 @@ def write_csv(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
 def read_rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def columns(path: Path, **where: str) -> dict[str, list[str]]:
+    """The columns of a CSV file's rows with given values."""
+    rows = [row for row in read_rows(path) if all(row[k] == v for k, v in where.items())]
+    assert rows, where
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def numbers(values: list[str]) -> np.ndarray:
+    return np.array([float(value) if value else np.nan for value in values])
 
 
 def replace_text(name: str, old: str, new: str) -> Callable[[Path], object]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from silo_jax.training import cell_runner
+from silo_jax.training import cell_runner, launch
 from silo_jax.training.cells import Cell, Work, cell_files, is_finished, read_cell
 from silo_jax.training.experiment import load_experiment
 from silo_jax.training.interrupts import Stopped, StopRequest
@@ -88,6 +88,24 @@ def straight(three_cycles, tmp_path_factory):
     work = work_of(three_cycles, seeds=(0, 1, 2))
     local(three_cycles, directory).run([work])
     return scores(three_cycles, directory, work)
+
+
+def test_what_cells_have_reached_is_noted_meanwhile_but_not_too_often(
+    three_cycles, tmp_path, monkeypatch
+):
+    work, seen = work_of(three_cycles, seeds=(0,)), []
+
+    def note():
+        seen.append(len(scores(three_cycles, tmp_path, work)))
+
+    monkeypatch.setattr(launch, "_SECONDS_BETWEEN_NOTES", 1e6)
+    local(three_cycles, tmp_path / "seldom").run([work], meanwhile=note)
+    assert seen == []
+    monkeypatch.setattr(launch, "_SECONDS_BETWEEN_NOTES", 0.0)
+    local(three_cycles, tmp_path).run([work], meanwhile=note)
+    assert seen
+    assert seen == sorted(seen)
+    assert seen[0] < 3
 
 
 @pytest.mark.parametrize("looks", [0, 2, 3, 5, 8, 12])

@@ -31,7 +31,7 @@ from tests.reporting_comparison import (
     scores_of,
     write_comparison,
 )
-from tests.reporting_run import read_rows, replace_text
+from tests.reporting_run import read_rows, replace_text, without_scripts
 
 
 @pytest.fixture
@@ -115,7 +115,8 @@ def test_page_has_every_table_and_figure_and_needs_nothing_else(folder: Path) ->
         file = folder / "figures" / f"{name}.png"
         assert matplotlib.image.imread(file).shape[1] == 880
         assert base64.b64encode(file.read_bytes()).decode() in html
-    sources = re.findall(r"(?:src|href|url|@import)\s*[=(]\s*[\"']?([^\"')\s>]+)", html)
+    pattern = r"(?:src|href|url|@import)\s*[=(]\s*[\"']?([^\"')\s>]+)"
+    sources = re.findall(pattern, without_scripts(html))
     assert len(sources) == len(FIGURES)
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert write_report(folder).read_text("utf-8") == html

@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
+from plotly.offline import get_plotlyjs
 from rich.console import Console
 
 from silo_jax.reporting import has_results, read_run, results_table, write_report
@@ -24,6 +25,7 @@ from tests.reporting_run import (
     config,
     density,
     printed,
+    without_scripts,
     write_csv,
     write_run,
 )
@@ -101,7 +103,8 @@ def test_report_writes_each_figure_in_a_sane_size_and_embeds_it(workdir: Path) -
     path = write_report(workdir)
     html = path.read_text("utf-8")
     assert path == workdir / "report.html"
-    assert {file.name for file in (workdir / "figures").iterdir()} == {f"{n}.png" for n in FIGURES}
+    names = {file.name for file in (workdir / "figures").iterdir()}
+    assert names == {f"{name}.{kind}" for name in FIGURES for kind in ("png", "csv")}
     for name in FIGURES:
         file = workdir / "figures" / f"{name}.png"
         height, width = matplotlib.image.imread(file).shape[:2]
@@ -112,11 +115,17 @@ def test_report_writes_each_figure_in_a_sane_size_and_embeds_it(workdir: Path) -
 
 
 def test_report_needs_nothing_from_elsewhere(workdir: Path) -> None:
-    html = write_report(workdir).read_text("utf-8")
+    html = without_scripts(write_report(workdir).read_text("utf-8"))
     sources = re.findall(r"(?:src|href|url|@import|action)\s*[=(]\s*[\"']?([^\"')\s>]+)", html)
     assert len(sources) == len(FIGURES)
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert not re.search(r"https?:|<script|<link|<iframe|\son\w+=", html)
+
+
+def test_report_has_its_one_library_once_and_as_it_is(workdir: Path) -> None:
+    html = write_report(workdir).read_text("utf-8")
+    assert html.count(get_plotlyjs()) == 1
+    assert not re.search(r"<script[^>]+src", html)
 
 
 def test_report_tells_results_layers_config_and_environment(workdir: Path) -> None:
@@ -144,7 +153,11 @@ def test_report_escapes_what_it_quotes(tmp_path: Path) -> None:
     (tmp_path / "environment.json").write_text(json.dumps({attack: attack}))
     html = write_report(tmp_path).read_text("utf-8")
     assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 6
-    assert "<script" not in html
+    assert "<script>alert" not in html
+    assert re.findall(r"<script[^>]*>", html.replace(get_plotlyjs(), "")) == [
+        *['<script type="application/json">'] * len(FIGURES),
+        *["<script>"] * 2,
+    ]
     assert html.count("<img") == len(FIGURES)
 
 
@@ -165,7 +178,7 @@ def test_unfinished_run_is_told_and_counted_over_the_seeds_there(tmp_path: Path)
 def test_seed_without_any_cycle_is_told(tmp_path: Path) -> None:
     write_run(tmp_path, {0: 5, 1: 5})
     assert notes(read_run(tmp_path)) == [
-        "Unfinished run: seed 2 has 0 of 5 cycles; results are over the seeds that are there."
+        "Unfinished run: seed 2 is not started; results are over the seeds that are there."
     ]
 
 

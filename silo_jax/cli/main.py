@@ -12,6 +12,7 @@ COMMANDS = {
     "oracle": "searches max_lr by grid at every cycle",
     "tune": "finds the bounds of max_lr for a config",
     "premise": "measures the widths of gradients and representations",
+    "report": "makes a report from result files, also of several runs side by side",
     "inspect": "shows what a run or a study holds, and what is next",
     "export": "writes a run's network into files, dense, sparse or smaller",
 }

@@ -73,9 +73,14 @@ def no_rows(kinds: Mapping[str, type]) -> Columns:
     return {name: np.array([], kind) for name, kind in kinds.items()}
 
 
+def has_rows(path: Path) -> bool:
+    """Whether there is a CSV file with a whole line below its header."""
+    return path.exists() and path.read_text(errors="replace").count("\n") > 1
+
+
 def read_jsonl(path: Path, kinds: Mapping[str, type], key: Sequence[str]) -> Columns:
-    """Reads a table that has a JSON object a line; see `read_csv`."""
-    lines = enumerate(read_text(path).splitlines(), start=1)
+    """Reads a table to which lines are added, a JSON object each; see `read_csv`."""
+    lines = enumerate(_whole_lines(path), start=1)
     records = (
         (number, _parse_object(line, f"{path} line {number}")) for number, line in lines if line
     )
@@ -83,7 +88,13 @@ def read_jsonl(path: Path, kinds: Mapping[str, type], key: Sequence[str]) -> Col
 
 
 def read_csv(
-    path: Path, kinds: Mapping[str, type], key: Sequence[str], optional: Collection[str] = ()
+    path: Path,
+    kinds: Mapping[str, type],
+    key: Sequence[str],
+    optional: Collection[str] = (),
+    *,
+    may_be_empty: bool = False,
+    grows: bool = False,
 ) -> Columns:
     """Reads a table.
 
@@ -92,6 +103,8 @@ def read_csv(
         kinds: The columns, and whether they hold int, float or str.
         key: Columns that tell rows apart. Of rows with the same key the last one counts.
         optional: Columns of float or str whose fields may be empty: NaN, or "".
+        may_be_empty: Whether it may be a header alone.
+        grows: Whether lines are added to it, so that a last one without an end is being written.
 
     Returns:
         The columns, rows in the order of the integers in the key. Numbers that are not finite are
@@ -101,12 +114,18 @@ def read_csv(
         ValueError: If the file is missing, has no rows, lacks a column, or has a field that is not
             what the column holds; one line that names file, line and column.
     """
-    reader = csv.DictReader(read_text(path).splitlines())
+    reader = csv.DictReader(_whole_lines(path) if grows else read_text(path).splitlines())
     missing = [name for name in kinds if name not in (reader.fieldnames or ())]
     if missing:
         raise ValueError(f"{path}: no column {', '.join(missing)}")
     records = ((reader.line_num, record) for record in reader)
-    return _columns(path, records, kinds, key, optional)
+    return _columns(path, records, kinds, key, optional, may_be_empty=may_be_empty)
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """The lines of a file to which lines are added, but for one that is just being written."""
+    text = read_text(path)
+    return text[: text.rfind("\n") + 1].splitlines()
 
 
 def check(path: Path, table: Columns, column: str, good: ArrayLike, allowed: str) -> None:
@@ -143,6 +162,8 @@ def _columns(
     kinds: Mapping[str, type],
     key: Sequence[str],
     optional: Collection[str] = (),
+    *,
+    may_be_empty: bool = False,
 ) -> Columns:
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for line, record in records:
@@ -158,7 +179,7 @@ def _columns(
                 message = f"{path} line {line}: {name} is {found}, not {wanted}"
                 raise ValueError(message) from error
         rows[tuple(row[name] for name in key)] = row
-    if not rows:
+    if not rows and not may_be_empty:
         raise ValueError(f"{path}: has no rows")
     ordered = sorted(rows.values(), key=lambda row: [row[k] for k in key if kinds[k] is int])
     return {name: np.array([row[name] for row in ordered], kind) for name, kind in kinds.items()}

@@ -10,12 +10,12 @@ import numpy as np
 
 from silo_jax.reporting.reading import (
     Columns,
+    has_rows,
     no_rows,
     read_config,
     read_csv,
     read_environment,
     read_jsonl,
-    read_text,
 )
 
 _METRICS = {
@@ -90,6 +90,11 @@ class RunResults:
         return {seed: int(np.sum(self.cycles["seed"] == seed)) for seed in self.seeds}
 
     @property
+    def has_cycles(self) -> bool:
+        """Whether any cycle is finished."""
+        return bool(len(self.cycles["cycle"]))
+
+    @property
     def finished(self) -> bool:
         """Whether every seed has every cycle."""
         return all(done == self.num_cycles for done in self.cycles_done.values())
@@ -97,16 +102,16 @@ class RunResults:
 
 def has_results(workdir: str | PathLike[str]) -> bool:
     """Whether a run has finished a cycle, so that there is something to report."""
-    path = Path(workdir) / "cycles.csv"
-    return path.exists() and len(read_text(path).splitlines()) > 1
+    return has_rows(Path(workdir) / "cycles.csv")
 
 
-def read_run(workdir: str | PathLike[str]) -> RunResults:
+def read_run(workdir: str | PathLike[str], *, may_lack_cycles: bool = False) -> RunResults:
     """Reads and checks the result files of a run, finished or not.
 
     Args:
         workdir: Folder with config.json, environment.json, metrics.jsonl, cycles.csv, layers.csv
             and schedule.csv.
+        may_lack_cycles: Whether a run that has not finished a cycle is read, too.
 
     Returns:
         The run's results, rows in the order of (cycle, seed, ...).
@@ -120,8 +125,20 @@ def read_run(workdir: str | PathLike[str]) -> RunResults:
         config=read_config(folder / "config.json"),
         environment=read_environment(folder / "environment.json"),
         metrics=read_jsonl(folder / "metrics.jsonl", _METRICS, key=("cycle", "epoch", "seed")),
-        cycles=read_csv(folder / "cycles.csv", _CYCLES, key=("cycle", "seed")),
-        layers=read_csv(folder / "layers.csv", LAYER_KINDS, key=("cycle", "seed", "layer")),
+        cycles=read_csv(
+            folder / "cycles.csv",
+            _CYCLES,
+            key=("cycle", "seed"),
+            may_be_empty=may_lack_cycles,
+            grows=True,
+        ),
+        layers=read_csv(
+            folder / "layers.csv",
+            LAYER_KINDS,
+            key=("cycle", "seed", "layer"),
+            may_be_empty=may_lack_cycles,
+            grows=True,
+        ),
         schedule=read_csv(folder / "schedule.csv", _SCHEDULE, key=("step",)),
         diverged=_read_diverged(folder / "diverged.csv"),
     )
@@ -141,7 +158,7 @@ def _read_diverged(path: Path) -> Columns:
 
 def _check_range(path: Path, table: Columns, run: RunResults) -> None:
     cycle, seed = table["cycle"], table["seed"]
-    if 0 not in cycle:
+    if cycle.size and 0 not in cycle:
         raise ValueError(f"{path}: no row of cycle 0, the dense network")
     if not np.all((cycle >= 0) & (cycle < run.num_cycles)):
         raise ValueError(f"{path}: a cycle outside 0..{run.num_cycles - 1}, config.json's range")

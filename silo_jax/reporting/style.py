@@ -4,14 +4,15 @@ They go through matplotlib's object API, so no state of pyplot is read or left b
 """
 
 import io
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, ParamSpec
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 # Okabe and Ito's colours, which stay apart under every common colour blindness.
@@ -41,7 +42,12 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.6,
 }
+_COLOURS = (VERMILION, BLUE, GREEN, ORANGE, SKY, PURPLE, GREY)
+_MARKERS = ("s", "^", "D", "v", "P", "X", "<")
+_DASHES = ("-", "--", ":")
 _P = ParamSpec("_P")
+
+Look = dict[str, Any]  # of a line, as matplotlib has it
 
 
 def render_png(draw: Callable[_P, Figure], *args: _P.args, **kwargs: _P.kwargs) -> bytes:
@@ -59,6 +65,25 @@ def render_png(draw: Callable[_P, Figure], *args: _P.args, **kwargs: _P.kwargs) 
     with matplotlib.rc_context(_STYLE):
         draw(*args, **kwargs).savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def looks_of(names: Sequence[str]) -> dict[str, Look]:
+    """Gives each of several lines a look of its own: colours and markers, then dashes.
+
+    Args:
+        names: Of the lines.
+    """
+    return {
+        name: {
+            "color": _COLOURS[index % len(_COLOURS)],
+            "marker": _MARKERS[index % len(_MARKERS)],
+            "linestyle": _DASHES[index // len(_COLOURS) % len(_DASHES)],
+            "linewidth": 1.3,
+            "markersize": 5,
+            "zorder": 2,
+        }
+        for index, name in enumerate(names)
+    }
 
 
 def density_axis(axes: Axes, density: NDArray[np.float64], room: float = 0.075) -> None:
@@ -96,6 +121,15 @@ def spaced(values: NDArray[np.float64], share: float) -> list[float]:
     return kept + [float(ordered[-1])] * (len(ordered) > 1)
 
 
+def short_layer(layer: str, longest: int = 34) -> str:
+    """Shortens a layer's name for an axis: without "/kernel", and with … in its middle."""
+    name = layer.removesuffix("/kernel")
+    if len(name) <= longest:
+        return name
+    head = longest * 14 // 34
+    return f"{name[:head]}…{name[head + 1 - longest :]}"
+
+
 def max_lr_axis(axes: Axes, which: Literal["x", "y"], max_lr: NDArray[np.float64]) -> None:
     """Makes an axis a log axis of max_lr, with plain numbers as ticks.
 
@@ -104,18 +138,40 @@ def max_lr_axis(axes: Axes, which: Literal["x", "y"], max_lr: NDArray[np.float64
         which: The axis.
         max_lr: What is drawn along it; what is not finite, or not above 0, does not count.
     """
-    drawn = max_lr[np.isfinite(max_lr) & (max_lr > 0)]
-    low, high = (drawn.min(), drawn.max()) if drawn.size else (0.1, 1.0)
+    low, high = positive_ends(max_lr)
     margin = max(1.05, (high / low) ** 0.05)
     axes.set(**{f"{which}scale": "log", f"{which}lim": (low / margin, high * margin)})
     axis = axes.xaxis if which == "x" else axes.yaxis
-    locator: Locator = LogLocator(subs=(1, 2, 5))
-    locator.set_axis(axis)
-    if sum(low <= tick <= high for tick in locator()) < 3:
-        locator = MaxNLocator(6)
-    axis.set_major_locator(locator)
+    axis.set_major_locator(FixedLocator(plain_ticks(low, high)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())
+
+
+def positive_ends(values: ArrayLike) -> tuple[float, float]:
+    """The smallest and the largest of the values that are finite and above 0."""
+    drawn = np.asarray(values, float)
+    drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
+    return (float(drawn.min()), float(drawn.max())) if drawn.size else (0.1, 1.0)
+
+
+def plain_ticks(low: float, high: float) -> list[float]:
+    """Picks ticks for a log axis: 1, 2 and 5 times powers of ten, or even steps over a short one.
+
+    Example:
+        >>> plain_ticks(0.009, 0.11)
+        [0.01, 0.02, 0.05, 0.1]
+        >>> plain_ticks(0.02, 0.07)
+        [0.02, 0.03, 0.04, 0.05, 0.06, 0.07]
+    """
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
+    shown = [tick for tick in ticks if low <= tick <= high]
+    if len(shown) >= 3:
+        return shown
+    even = [
+        float(f"{tick:.6g}") for tick in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
+    ]
+    return [tick for tick in even if low <= tick <= high] or [low, high]
 
 
 def accuracy_axis(axes: Axes, split: str, bottom: float | None = None) -> None:

@@ -15,7 +15,11 @@ def headline(run: RunResults) -> str:
     Returns:
         Dense test accuracy, the smallest density whose mean test accuracy is within 1 percentage
         point of it or better, accuracy at the final density, and how many seeds and cycles.
+        Of a run that has not finished a cycle, how far it is.
     """
+    if not run.has_cycles:
+        epochs = len(run.metrics["epoch"])
+        return f"No cycle is finished yet; {count(epochs, 'epoch')} of training can be shown."
     cycle = run.cycles["cycle"]
     test = over_seeds(cycle, run.cycles["test_accuracy"])
     density = over_seeds(cycle, run.cycles["density"]).mean
@@ -51,7 +55,7 @@ def notes(run: RunResults) -> list[str]:
     found = []
     if not run.finished:
         behind = [
-            f"seed {seed} has {done} of {run.num_cycles} cycles"
+            _progress(run, seed, done)
             for seed, done in run.cycles_done.items()
             if done < run.num_cycles
         ]
@@ -65,6 +69,16 @@ def notes(run: RunResults) -> list[str]:
         if told:
             found.append(f"Not finite, shown as gaps: {', '.join(told)} rows of {file}.")
     return found
+
+
+def _progress(run: RunResults, seed: int, done: int) -> str:
+    """Tells how far a seed is: its finished cycles, and its epochs of the next one."""
+    own = run.metrics["seed"] == seed
+    if not own.any():
+        return f"seed {seed} is not started"
+    epochs = int(np.sum(own & (run.metrics["cycle"] >= done)))
+    further = f" and {count(epochs, 'epoch')} of the next" if epochs else ""
+    return f"seed {seed} has {done} of {run.num_cycles} cycles{further}"
 
 
 def _divergences(run: RunResults) -> list[str]:
@@ -118,10 +132,7 @@ def lr_caption(run: RunResults) -> str:
     planned = "as planned"
     if run.config["schedule"]["name"] == "gradient_matched":
         planned = "with the dense network's max_lr, as those of later cycles are measured"
-    return (
-        f"Learning rate over the steps of the whole run, {planned}; faint lines part the cycles, "
-        "which are numbered at the top."
-    )
+    return f"Learning rate over the steps of the whole run, {planned}; faint lines part the cycles."
 
 
 def training_caption(run: RunResults) -> str:
@@ -140,7 +151,7 @@ def layers_caption(run: RunResults) -> str:
 
 
 def _band(run: RunResults) -> str:
-    if _seeds(run) == 1:
+    if _seeds(run) < 2:
         return ""
     return f"; bands are ± one sample standard deviation over {_seeds(run)} seeds"
 

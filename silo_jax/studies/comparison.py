@@ -6,6 +6,7 @@ which no one can know beforehand, but which makes the strongest rival of a fixed
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from statistics import fmean
 
 from silo_jax.files import write_csv
@@ -29,7 +30,9 @@ def check_comparison(experiment: Experiment, comparison: Comparison) -> None:
 
 
 def run_comparison(launcher: Launcher, comparison: Comparison) -> bool:
-    """Runs all cells that are not finished, and writes cells.csv and chosen.csv.
+    """Runs all cells that are not finished, and writes cells.csv and chosen.csv now and then.
+
+    So these tell at any time, also of a comparison that has grown, what there is so far.
 
     Args:
       launcher: with the experiment and the directory.
@@ -44,9 +47,11 @@ def run_comparison(launcher: Launcher, comparison: Comparison) -> bool:
       OSError: a file cannot be read or written; one line.
     """
     experiment, candidates = launcher.experiment, comparison.candidates
+    _write(launcher, comparison)
     if comparison.tunes_first:
         candidates = _tune(launcher, comparison)
-    launcher.run(_works(experiment, candidates, end_cycle=experiment.num_cycles))
+    works = _works(experiment, candidates, end_cycle=experiment.num_cycles)
+    launcher.run(works, meanwhile=partial(_write, launcher, comparison))
     return _write(launcher, comparison)
 
 
@@ -56,7 +61,8 @@ Found = Mapping[tuple[str, float], Mapping[int, Outcome]]  # by option and max_l
 def _tune(launcher: Launcher, comparison: Comparison) -> tuple[Candidate, ...]:
     """Trains every candidate's dense network, and keeps the best one of each option."""
     experiment, candidates = launcher.experiment, comparison.candidates
-    launcher.run(_works(experiment, candidates, end_cycle=1, keep_end=True))
+    works = _works(experiment, candidates, end_cycle=1, keep_end=True)
+    launcher.run(works, meanwhile=partial(_write, launcher, comparison))
     found = _found(launcher, comparison)
     best = {option: _best(found, option, cycles=1) for option in comparison.options}
     keys = [(option, one.max_lr) for option, one in best.items() if one is not None]
@@ -146,6 +152,7 @@ def _write(launcher: Launcher, comparison: Comparison) -> bool:
         for row in cycle_rows(outcome, steps)
     ]
     choices = _choices(comparison, found, launcher.experiment.num_cycles)
+    launcher.directory.mkdir(parents=True, exist_ok=True)
     write_csv(launcher.directory / "cells.csv", CELL_COLUMNS, rows)
     write_csv(launcher.directory / "chosen.csv", CHOSEN_COLUMNS, choices)
     return any("max_lr" in choice for choice in choices)

@@ -5,7 +5,8 @@ That of the highest mean validation accuracy wins, and the next cycle starts fro
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from statistics import fmean, stdev
 from typing import NamedTuple
 
@@ -153,7 +154,9 @@ def check_oracle(experiment: Experiment, grid: Grid) -> None:
     check_study(experiment, grid.max_lrs)
 
 
-def search(launcher: Launcher, grid: Grid) -> Iterator[Choice]:
+def search(
+    launcher: Launcher, grid: Grid, meanwhile: Callable[[Choice], None] = lambda _: None
+) -> Iterator[Choice]:
     """Yields what is best in each cycle, and goes on from there.
 
     It ends before its time at a cycle in which every max_lr has diverged.
@@ -161,6 +164,7 @@ def search(launcher: Launcher, grid: Grid) -> Iterator[Choice]:
     Args:
       launcher: with the experiment and the directory.
       grid: the values to try.
+      meanwhile: called now and then with what a cycle that is still searched has so far.
 
     Raises:
       UnfinishedError: other shares have not run their cells yet.
@@ -171,7 +175,7 @@ def search(launcher: Launcher, grid: Grid) -> Iterator[Choice]:
     origin: dict[int, str] = {}
     after: dict[int, str] = {}
     while len(path) < launcher.experiment.num_cycles:
-        choice, works = _search_cycle(launcher, grid, path, after, origin)
+        choice, works = _search_cycle(launcher, grid, path, after, origin, meanwhile)
         yield choice
         if choice.best is None:
             return
@@ -186,6 +190,7 @@ def _search_cycle(
     path: tuple[float, ...],
     after: Mapping[int, str],
     origin: Mapping[int, str],
+    meanwhile: Callable[[Choice], None],
 ) -> tuple[Choice, list[Work]]:
     """Tries the grid in the cycle that follows the path, then what lies beside the best."""
     cycle, works = len(path), []
@@ -197,14 +202,24 @@ def _search_cycle(
             for seed in launcher.experiment.config.seeds
         )
         work = Work(f"cycle_{cycle:02d}/stage_{stage}", cells, PROGRAM, keep_end=True)
-        launcher.run([work])
+        so_far = partial(_with, launcher, work, choice)
+        launcher.run([work], meanwhile=partial(_tell, meanwhile, so_far))
         works.append(work)
-        found = (*choice.tried, *_read(launcher, work, cycle))
-        choice = Choice(cycle, tuple(sorted(found, key=lambda one: one.max_lr)))
+        choice = so_far()
         if choice.best is None:
             break
         to_try = grid.beside([one.max_lr for one in choice.tried], choice.best.max_lr)
     return choice, works
+
+
+def _tell(meanwhile: Callable[[Choice], None], so_far: Callable[[], Choice]) -> None:
+    meanwhile(so_far())
+
+
+def _with(launcher: Launcher, work: Work, choice: Choice) -> Choice:
+    """What was tried in a cycle before, and by a work."""
+    found = (*choice.tried, *_read(launcher, work, choice.cycle))
+    return Choice(choice.cycle, tuple(sorted(found, key=lambda one: one.max_lr)))
 
 
 def _cell(

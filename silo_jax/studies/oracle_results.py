@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,18 +48,23 @@ class OracleStudy:
 def run_oracle(launcher: Launcher, study: OracleStudy) -> list[Choice]:
     """Searches max_lr in every cycle, and writes grid.csv and choices.csv after each.
 
+    While a cycle is searched, what it has so far goes into grid.csv now and then.
+
     Raises:
       UnfinishedError, Stopped, OSError: see `silo_jax.studies.oracle.search`.
     """
     choices: list[Choice] = []
-    for choice in search(launcher, study.grid):
+    _start(launcher.directory, "grid", "choices")
+    for choice in search(
+        launcher, study.grid, lambda so_far: _write_grid(launcher, [*choices, so_far])
+    ):
         choices.append(choice)
         write_choices(launcher, choices, study.tolerance)
     return choices
 
 
 def run_silo(launcher: Launcher) -> None:
-    """Runs SILO with the config's bounds, steepness and delay, and writes silo.csv.
+    """Runs SILO with the config's bounds, steepness and delay, and writes silo.csv now and then.
 
     Raises:
       UnfinishedError, Stopped, OSError: see `silo_jax.studies.oracle.search`.
@@ -67,10 +73,24 @@ def run_silo(launcher: Launcher) -> None:
     peaks, end = tuple(experiment.with_fields(fields).peaks), experiment.num_cycles
     cells = tuple(Cell(f"seed_{seed}", seed, peaks, 0, end) for seed in experiment.config.seeds)
     work = Work("silo", cells, PROGRAM)
-    launcher.run([work])
-    steps, rows = experiment.lengths.steps_per_cycle, []
+    _start(launcher.directory, "silo", "grid", "choices")
+    launcher.run([work], meanwhile=partial(_write_silo, launcher, work))
+    _write_silo(launcher, work)
+
+
+def _start(directory: Path, *names: str) -> None:
+    """Writes the heads of tables that are not there yet."""
+    for name in names:
+        path = directory / f"{name}.csv"
+        if not path.exists():
+            directory.mkdir(parents=True, exist_ok=True)
+            write_csv(path, CHOICE_COLUMNS if name == "choices" else GRID_COLUMNS, [])
+
+
+def _write_silo(launcher: Launcher, work: Work) -> None:
+    steps, rows = launcher.experiment.lengths.steps_per_cycle, []
     for cell in work.cells:
-        outcome = read_cell(launcher.directory, work, cell, experiment)
+        outcome = read_cell(launcher.directory, work, cell, launcher.experiment)
         rows += [
             row | {"max_lr": row["cycle_max_lr"], "seed": cell.seed}
             for row in cycle_rows(outcome, steps)
@@ -80,6 +100,12 @@ def run_silo(launcher: Launcher) -> None:
 
 def write_choices(launcher: Launcher, choices: Sequence[Choice], tolerance: float) -> None:
     """Writes every max_lr tried and the choices so far."""
+    _write_grid(launcher, choices)
+    chosen = [_choice_row(choice, tolerance) for choice in choices]
+    write_csv(launcher.directory / "choices.csv", CHOICE_COLUMNS, chosen)
+
+
+def _write_grid(launcher: Launcher, choices: Sequence[Choice]) -> None:
     steps = launcher.experiment.lengths.steps_per_cycle
     rows: list[Row] = [
         row | {"max_lr": one.max_lr, "seed": seed}
@@ -89,8 +115,6 @@ def write_choices(launcher: Launcher, choices: Sequence[Choice], tolerance: floa
         for row in cycle_rows(outcome, steps)
     ]
     write_csv(launcher.directory / "grid.csv", GRID_COLUMNS, rows)
-    chosen = [_choice_row(choice, tolerance) for choice in choices]
-    write_csv(launcher.directory / "choices.csv", CHOICE_COLUMNS, chosen)
 
 
 def write_fit(directory: Path, choices: Sequence[Choice]) -> Fit:

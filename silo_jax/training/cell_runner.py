@@ -1,7 +1,7 @@
 """Runs cells, several at once as replicas of one program."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from itertools import groupby
@@ -71,8 +71,8 @@ class CellRunner:
         }
         self._is_finite = jax.jit(jax.vmap(all_finite))
 
-    def run(self, work: Work) -> None:
-        """Runs those that are not finished.
+    def run(self, work: Work, note: Callable[[], object] = lambda: None) -> None:
+        """Runs those that are not finished, and calls ``note`` after each epoch.
 
         Raises:
           Stopped: it was asked to stop; the states are saved.
@@ -88,7 +88,7 @@ class CellRunner:
                     holding.enter_context(lock(directory))
                 # Another process may have come further with them meanwhile.
                 for still in self._groups(work._replace(cells=tuple(cells))):
-                    self._run_together(work, still)
+                    self._run_together(work, still, note)
 
     def close(self) -> None:
         """Ends the processes that read data, if there are any."""
@@ -109,7 +109,7 @@ class CellRunner:
         reached = cell_files(self._directory, work, cell).latest_step()
         return cell.first_cycle * self._steps_per_cycle if reached is None else reached
 
-    def _run_together(self, work: Work, cells: Sequence[Cell]) -> None:
+    def _run_together(self, work: Work, cells: Sequence[Cell], note: Callable[[], object]) -> None:
         files = [cell_files(self._directory, work, cell) for cell in cells]
         ways = [self._start(cell, file) for cell, file in zip(cells, files, strict=True)]
         # A group that is not full is filled up with copies, which are not trained.
@@ -132,6 +132,7 @@ class CellRunner:
             self._note_lost(group, states, sums)
             step = epoch_end
             self._add_rows(group, states, sums, (cycle, epoch))
+            note()
             if step == end:
                 break
             self._stop_if_asked(group, states)
@@ -201,8 +202,7 @@ class CellRunner:
             for i in group.living():
                 with closing(self._checkpoints(group.files[i])) as checkpoints:
                     checkpoints.save_rewind_point(replica(host, i))
-        states, sums = epochs.train(states, np.where(group.alive, end, 0))
-        return states, sums, points
+        return *epochs.train(states, np.where(group.alive, end, 0)), points
 
     def _epochs_of(self, states: TrainState) -> "ReplicaEpochs | StreamedReplica":
         size = states.step.shape[0]

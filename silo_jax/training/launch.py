@@ -1,7 +1,7 @@
 """Where the cells of a study are run: in this process, or on Ray (`silo_jax.training.on_ray`)."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -15,6 +15,7 @@ from silo_jax.training.progress import CellsProgress
 from silo_jax.training.replicas import default_strategy
 
 _SECONDS_BETWEEN_POLLS = 1.0
+_SECONDS_BETWEEN_NOTES = 10.0
 
 
 class UnfinishedError(Exception):
@@ -44,8 +45,31 @@ class Launcher(Protocol):
     experiment: Experiment
     directory: Path
 
-    def run(self, works: Sequence[Work]) -> None:
-        """Runs the cells that are not finished, and returns when all are."""
+    def run(self, works: Sequence[Work], meanwhile: Callable[[], object] | None = None) -> None:
+        """Runs the cells that are not finished, and returns when all are.
+
+        Args:
+          works: which.
+          meanwhile: called now and then while they run, to write down what they have reached.
+        """
+
+
+class NowAndThen:
+    """Calls a function when it is called itself, but not too often.
+
+    Between two calls lie ten seconds at least, and twenty times as long as a call takes.
+    """
+
+    def __init__(self, function: Callable[[], object] | None) -> None:
+        self._function, self._next = function, time.monotonic() + _SECONDS_BETWEEN_NOTES
+
+    def __call__(self) -> None:
+        started = time.monotonic()
+        if self._function is None or started < self._next:
+            return
+        self._function()
+        ended = time.monotonic()
+        self._next = ended + max(_SECONDS_BETWEEN_NOTES, 20 * (ended - started))
 
 
 class Local:
@@ -85,8 +109,12 @@ class Local:
         self._stop, self._progress = stop, progress
         self._runners: dict[str, CellRunner] = {}
 
-    def run(self, works: Sequence[Work]) -> None:
+    def run(self, works: Sequence[Work], meanwhile: Callable[[], object] | None = None) -> None:
         """Runs the share's cells that are not finished.
+
+        Args:
+          works: which.
+          meanwhile: see `Launcher`.
 
         Raises:
           UnfinishedError: other shares have not run theirs yet.
@@ -94,16 +122,17 @@ class Local:
           ValueError: another process runs one of the cells.
           OSError: a file cannot be read or written; one line.
         """
-        mine = self._share.pick(works)
+        mine, note = self._share.pick(works), NowAndThen(meanwhile)
         self._progress.begin(mine, unfinished(self, mine))
         for work in mine:
             if unfinished(self, [work]):
-                self._runner(work).run(work)
+                self._runner(work).run(work, note)
         deadline = time.monotonic() + self._wait_seconds
         while others := unfinished(self, works):
             if time.monotonic() > deadline:
                 raise UnfinishedError(f"{len(others)} cells of other shares are left")
             self._stop.raise_if_asked()
+            note()
             time.sleep(_SECONDS_BETWEEN_POLLS)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
@@ -24,7 +24,7 @@ from silo_jax.training.cell_runner import CellRunner
 from silo_jax.training.cells import Cell, Work, cell_files
 from silo_jax.training.experiment import Experiment, load_experiment
 from silo_jax.training.interrupts import Stopped, StopRequest
-from silo_jax.training.launch import unfinished
+from silo_jax.training.launch import NowAndThen, unfinished
 from silo_jax.training.progress import CellsProgress
 from silo_jax.training.workdir import InUseError, lock
 
@@ -80,8 +80,12 @@ class OnRay:
         if self._is_ours:
             _connect(self._ray, num_cpus, num_gpus)
 
-    def run(self, works: Sequence[Work]) -> None:
+    def run(self, works: Sequence[Work], meanwhile: Callable[[], object] | None = None) -> None:
         """Runs the cells that are not finished.
+
+        Args:
+          works: which.
+          meanwhile: see `silo_jax.training.launch.Launcher`.
 
         Raises:
           Stopped: it was asked to stop; the states are saved.
@@ -94,7 +98,7 @@ class OnRay:
         self.directory.mkdir(parents=True, exist_ok=True)
         _note(self.directory).unlink(missing_ok=True)
         tasks = {self._submit(work, cell): (work, cell) for work, cell in left}
-        shown = dict.fromkeys(tasks, 0)
+        shown, note = dict.fromkeys(tasks, 0), NowAndThen(meanwhile)
         try:
             while tasks:
                 ended, _ = self._ray.wait(
@@ -104,6 +108,7 @@ class OnRay:
                     shown[task] += self._show(work, cell, shown[task])
                 for task in ended:
                     self._check(task, *tasks.pop(task))
+                note()
                 self._stop.raise_if_asked()
         except BaseException:
             if tasks:

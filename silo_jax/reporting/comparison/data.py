@@ -1,19 +1,24 @@
 """The numbers behind a comparison's tables and figures, a row each, for CSV files."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from silo_jax.reporting.aggregate import over_present
+from silo_jax.reporting.comparison import lines
 from silo_jax.reporting.comparison.numbers import (
     Scores,
+    contest,
     over_pruned,
+    overall_difference,
     rivals_by_cycle,
     scores,
     seeds_by_cycle,
 )
 from silo_jax.reporting.comparison.results import Comparison
+from silo_jax.reporting.lines import Numbers, line_numbers
 from silo_jax.reporting.paired import paired_difference
 
 Row = dict[str, Any]
@@ -49,6 +54,7 @@ GRID_COLUMNS = (
     "tuned",
     "hindsight",
 )
+DIFFERENCE_COLUMNS = ("way", "option", "difference", "low", "high", "pairs", "best_rival")
 TIME_COLUMNS = ("option", "networks", "steps", "seconds", "ms_per_step")
 
 
@@ -130,6 +136,58 @@ def grid_rows(comparison: Comparison) -> list[Row]:
                 row |= {way: int(np.isclose(comparison.chosen_max_lr(way, option), max_lr))}
             rows.append(row)
     return rows
+
+
+def difference_rows(comparison: Comparison) -> list[Row]:
+    """Lists reference − each other in mean test accuracy over the pruned cycles.
+
+    Args:
+        comparison: Results to list.
+
+    Returns:
+        A row a way and other option: the mean over the seeds that both have with every cycle, its
+        95 % confidence interval, and how many seeds; ``best_rival`` marks that of the highest mean
+        validation accuracy. Nothing before a pruned network was trained.
+    """
+    rows: list[Row] = []
+    for way in comparison.ways:
+        found = scores(comparison, way)
+        met = contest(found, comparison.reference)
+        for option in comparison.options:
+            if option != comparison.reference and len(found.density) > 1:
+                apart = overall_difference(found, comparison.reference, option)
+                row = {"way": way, "option": option, "difference": apart.mean, "low": apart.low}
+                row |= {"high": apart.high, "pairs": apart.pairs}
+                rows.append(row | {"best_rival": int(met is not None and met.rival == option)})
+    return rows
+
+
+def _accuracy(comparison: Comparison) -> Numbers:
+    found = [line for way in comparison.ways for line in lines.accuracy_lines(comparison, way)]
+    return line_numbers(found, name="option", x="density", y="test_accuracy")
+
+
+def _differences(comparison: Comparison) -> Numbers:
+    found = lines.difference_lines(comparison)
+    return line_numbers(found, name="option", x="density", y="difference")
+
+
+def _max_lr(comparison: Comparison) -> Numbers:
+    found = [line for way in comparison.ways for line in lines.max_lr_lines(comparison, way)]
+    return line_numbers(found, name="option", x="cycle", y="max_lr")
+
+
+def _choice(comparison: Comparison) -> Numbers:
+    found = lines.choice_lines(comparison)
+    return line_numbers(found, name="option", x="max_lr", y="val_accuracy")
+
+
+FIGURES: dict[str, Callable[[Comparison], Numbers]] = {
+    "accuracy_by_density": _accuracy,
+    "differences_by_density": _differences,
+    "max_lr_by_cycle": _max_lr,
+    "accuracy_by_max_lr": _choice,
+}
 
 
 def time_rows(comparison: Comparison) -> list[Row]:

@@ -3,15 +3,18 @@
 from os import PathLike
 from pathlib import Path
 
-from silo_jax.reporting.comparison import data, figures, tables, text
+import numpy as np
+
+from silo_jax.reporting.comparison import data, figures, interactive, tables, text
 from silo_jax.reporting.comparison.results import Comparison, read_comparison
-from silo_jax.reporting.page import Section, write_page
+from silo_jax.reporting.facts import run_facts
+from silo_jax.reporting.page import Picture, Section, write_page
 from silo_jax.reporting.style import render_png
 from silo_jax.reporting.writing import write_numbers
 
 
 def write_comparison_report(workdir: str | PathLike[str]) -> Path:
-    """Writes tables.csv, grid.csv, time.csv, figures/*.png and report.html of a comparison.
+    """Writes tables.csv, grid.csv, differences.csv, time.csv, figures and report.html.
 
     Args:
         workdir: Folder of the comparison; see `read_comparison` for the files in it.
@@ -27,14 +30,17 @@ def write_comparison_report(workdir: str | PathLike[str]) -> Path:
     write_numbers(folder / "tables.csv", data.ACCURACY_COLUMNS, data.accuracy_rows(comparison))
     write_numbers(folder / "grid.csv", data.GRID_COLUMNS, data.grid_rows(comparison))
     write_numbers(folder / "time.csv", data.TIME_COLUMNS, data.time_rows(comparison))
+    each = data.difference_rows(comparison)
+    write_numbers(folder / "differences.csv", data.DIFFERENCE_COLUMNS, each)
+    seconds = float(np.nansum(comparison.cells["seconds"]))
     return write_page(
         folder,
         title=comparison.title,
         headline=text.headline(comparison),
         notes=text.notes(comparison),
         sections=_sections(comparison),
+        facts=run_facts(comparison.config, comparison.environment, seconds),
         config=comparison.config,
-        environment=comparison.environment,
     )
 
 
@@ -55,8 +61,13 @@ def _sections(comparison: Comparison) -> list[Section]:
     if comparison.along_schedules:
         drawings.append(("accuracy_by_max_lr", "The choice of max_lr", figures.accuracy_by_max_lr))
     captions = text.captions(comparison)
-    shown += [
-        Section(title, captions[name], render_png(draw, comparison), figure=name)
-        for name, title, draw in drawings
-    ]
+    if comparison.cycles_done > 1:
+        each = tables.differences_table(comparison)
+        title = f"{comparison.reference} − each {text.noun(comparison)}"
+        shown.append(Section(title, captions["differences"], table=each))
+    for name, title, draw in drawings:
+        numbers = data.FIGURES[name](comparison)
+        picture = Picture(name, render_png(draw, comparison), numbers)
+        changeable = interactive.FIGURES[name](comparison)
+        shown.append(Section(title, captions[name], [picture], interactive=changeable))
     return [*shown, Section("Time", captions["time"], table=tables.time_table(comparison))]

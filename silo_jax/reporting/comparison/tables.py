@@ -6,7 +6,7 @@ from rich.table import Table as TerminalTable
 from rich.text import Text
 
 from silo_jax.reporting.aggregate import format_percent, format_spread, over_present
-from silo_jax.reporting.comparison.data import time_rows
+from silo_jax.reporting.comparison.data import difference_rows, time_rows
 from silo_jax.reporting.comparison.numbers import (
     Scores,
     differences,
@@ -16,7 +16,7 @@ from silo_jax.reporting.comparison.numbers import (
 )
 from silo_jax.reporting.comparison.results import Comparison
 from silo_jax.reporting.page import Strong, Table
-from silo_jax.reporting.paired import format_difference
+from silo_jax.reporting.paired import format_difference, signed
 
 _ROOMY = 4  # options that fit side by side with their spreads
 
@@ -42,6 +42,27 @@ def accuracy_table(comparison: Comparison, way: str) -> Table:
         for cycle, density in enumerate(found.density)
     ]
     return Table(["density %", f"{comparison.reference} − best other", *comparison.options], rows)
+
+
+def differences_table(comparison: Comparison) -> Table:
+    """Builds the table of reference − each other over the pruned densities.
+
+    Args:
+        comparison: Results to show, with a pruned cycle.
+
+    Returns:
+        A row an option other than the reference, in the way that counts.
+    """
+    rows = []
+    for row in difference_rows(comparison):
+        if row["way"] == way_that_counts(comparison):
+            ends = "–"
+            if np.isfinite(row["low"]):
+                ends = f"{signed(row['low'])} to {signed(row['high'])}"
+            mean = signed(row["difference"]) if row["pairs"] else "–"
+            rows.append([row["option"], mean, ends, str(row["pairs"])])
+    heads = ["other", "difference", "95 % interval", "seeds"]
+    return Table(heads, rows, names=True)
 
 
 def _accuracies(comparison: Comparison, found: Scores, cycle: int) -> list[str | Strong]:
@@ -110,7 +131,7 @@ def time_table(comparison: Comparison) -> Table:
             f"{row['networks']:,}",
             f"{row['steps']:,.0f}",
             f"{row['seconds']:,.1f}",
-            f"{row['ms_per_step']:.3g}",
+            f"{row['ms_per_step']:.3g}" if row["steps"] else "–",
         ]
         for row in [*rows, total]
     ]

@@ -127,8 +127,13 @@ def notes(comparison: Comparison) -> list[str]:
     """
     found = protocol_notes(comparison.config) + _unfinished(comparison)
     found += _divergences(comparison)
+    started = {*comparison.cells["option"].tolist()}
     for way in comparison.ways:
-        nothing = [o for o in comparison.options if np.isnan(comparison.chosen_max_lr(way, o))]
+        nothing = [
+            option
+            for option in comparison.options
+            if option in started and np.isnan(comparison.chosen_max_lr(way, option))
+        ]
         if nothing:
             found.append(f"No max_lr could be chosen ({way}) for {', '.join(nothing)}.")
         edge = [
@@ -157,9 +162,18 @@ def _unfinished(comparison: Comparison) -> list[str]:
     behind = networks - int(ended.sum())
     if not behind:
         return []
+    per_option = networks // len(options)
+    done = {option: int(np.sum(ended & (cells["option"] == option))) for option in options}
+    started = {*cells["option"].tolist()}
+    told = [
+        f"{option} {f'has {number}' if option in started else 'is not started'}"
+        for option, number in done.items()
+        if number < per_option
+    ]
     return [
-        f"Unfinished comparison: {behind} of {networks} networks lack cycles; results are over the "
-        "seeds that are there."
+        f"Unfinished comparison: {behind} of {networks} networks lack cycles; of {per_option} "
+        f"each, {', '.join(told)}. Results are over the seeds that are there, and what was chosen "
+        "is the best so far."
     ]
 
 
@@ -233,6 +247,11 @@ def table_title(comparison: Comparison, way: str) -> str:
     return f"Test accuracy, {_WAYS[way]}"
 
 
+def noun(comparison: Comparison) -> str:
+    """What an option is."""
+    return "schedule" if comparison.along_schedules else "value"
+
+
 def captions(comparison: Comparison) -> dict[str, str]:
     """Describes the figures and the table of time, by name."""
     seeds, reference = len(comparison.seeds), comparison.reference
@@ -242,9 +261,13 @@ def captions(comparison: Comparison) -> dict[str, str]:
     stripe = f"; the light green stripe is the claimed {CLAIMED[0]:g} to {CLAIMED[1]:g} percentage "
     stripe = f"{stripe}points" if comparison.along_schedules else ""
     interval = "; bands are 95 % confidence intervals, paired over seeds" if seeds > 1 else ""
+    paired = ", with its 95 % confidence interval, paired over seeds" if seeds > 1 else ""
     return {
+        "differences": f"Test accuracy of {reference} minus that of each other, the mean over "
+        f"{_densities(comparison.cycles_done - 1)} in percentage points{paired}{counts}. The "
+        "intervals are not corrected for looking at several. Also in differences.csv.",
         "accuracy_by_density": "Mean test accuracy at the end of each cycle, densest on the left, "
-        f"with {reference} as the thick black line{band}.",
+        f"with {reference} as the thick line{band}.",
         "differences_by_density": f"Test accuracy of {reference} minus that of each other"
         f"{counts}{interval}. Above 0 {reference} is better{stripe}. {_UNCORRECTED}.",
         "max_lr_by_cycle": "max_lr of each cycle. Lines that lie on each other show their markers "

@@ -54,7 +54,7 @@ def summary_rows(search: OracleSearch) -> list[dict[str, Any]]:
         columns |= {f"{part}test_mean": test.mean, f"{part}test_std": test.std}
     each, _ = accuracy_differences(search)
     heads = ("difference", "difference_low", "difference_high", "pairs")
-    columns |= dict(zip(heads, zip(*each, strict=True), strict=True))
+    columns |= {head: [paired[index] for paired in each] for index, head in enumerate(heads)}
     for part, table in (("", search.grid), ("silo_", search.silo)):
         for name in ("steps", "seconds"):
             of_cycle = (table[name][table["cycle"] == cycle] for cycle in columns["cycle"])

@@ -102,6 +102,16 @@ class OracleSearch:
         return int(self.config["pruning"]["num_cycles"])
 
     @property
+    def num_searched(self) -> int:
+        """Cycles of this search, the dense one included: two where bounds are tuned."""
+        return 2 if self.kind == "tune" else self.num_cycles
+
+    @property
+    def seconds(self) -> float:
+        """What was spent on training, networks that diverged included."""
+        return float(sum(np.nansum(table["seconds"]) for table in (self.grid, self.silo)))
+
+    @property
     def has_choice(self) -> NDArray[np.bool_]:
         """Marks the rows of choices in which some max_lr was chosen."""
         return np.isfinite(self.choices["max_lr"])
@@ -115,7 +125,8 @@ def read_oracle(workdir: str | PathLike[str]) -> OracleSearch:
             an Oracle silo.csv, and perhaps fit.json.
 
     Returns:
-        The search's results, rows in the order of cycles.
+        The search's results, rows in the order of cycles. Of a search that is going on, tables may
+        be empty.
 
     Raises:
         ValueError: If a file is missing, empty or malformed; one line that names file and column.
@@ -138,20 +149,25 @@ def read_oracle(workdir: str | PathLike[str]) -> OracleSearch:
         grid=_read_networks(folder / "grid.csv"),
         silo=no_rows(_GRID) if kind == "tune" else _read_networks(folder / "silo.csv"),
         choices=read_csv(
-            folder / "choices.csv", _CHOICES, key=("cycle",), optional=_CHOICES_MAY_LACK
+            folder / "choices.csv",
+            _CHOICES,
+            key=("cycle",),
+            optional=_CHOICES_MAY_LACK,
+            may_be_empty=True,
         ),
         fit=_read_fit(folder / "fit.json"),
     )
-    num_cycles = 2 if kind == "tune" else search.num_cycles
     for name in ("grid", "silo", "choices"):
-        _check_range(folder / f"{name}.csv", getattr(search, name), search.seeds, num_cycles)
+        _check_range(
+            folder / f"{name}.csv", getattr(search, name), search.seeds, search.num_searched
+        )
     _check_choices(folder / "choices.csv", search)
     return search
 
 
 def _read_networks(path: Path) -> Columns:
     key = ("cycle", "max_lr", "seed")
-    table = read_csv(path, _GRID, key=key, optional=_GRID_MAY_LACK)
+    table = read_csv(path, _GRID, key=key, optional=_GRID_MAY_LACK, may_be_empty=True)
     check(path, table, "diverged", np.isin(table["diverged"], (0, 1)), "0, 1")
     check(path, table, "max_lr", table["max_lr"] > 0, "above 0")
     finished, density = table["diverged"] == 0, table["density"]
@@ -188,7 +204,7 @@ def _check_choices(path: Path, search: OracleSearch) -> None:
     check(path, choices, "cycle", in_order, "0, 1, … without a gap")
     tried = set(zip(search.grid["cycle"], search.grid["max_lr"], strict=True))
     pairs = zip(choices["cycle"], choices["max_lr"], strict=True)
-    known = [pair in tried for pair in pairs]
+    known = np.array([pair in tried for pair in pairs], bool)
     check(path, choices, "max_lr", known | ~chosen, "one of the cycle's in grid.csv, or empty")
     check(path, choices, "density", np.isfinite(choices["density"]) | ~chosen, "a number")
     for part in ("", "se_"):

@@ -5,7 +5,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
-from silo_jax.reporting.aggregate import format_percent, format_spread, over_present
+from silo_jax.reporting.aggregate import format_percent, format_spread, over_present, over_seeds
 from silo_jax.reporting.oracle.data import inside_by_cycle
 from silo_jax.reporting.oracle.numbers import (
     Floats,
@@ -147,6 +147,27 @@ def intervals(search: OracleSearch, part: str = "") -> list[str]:
         )
         for low, high, low_open, high_open in zip(*columns, strict=True)
     ]
+
+
+def silo_table(search: OracleSearch) -> Table:
+    """Builds the table of SILO's own run, for a search that has nothing to set beside it yet."""
+    silo = search.silo
+    finished = silo["diverged"] == 0
+    cycle = silo["cycle"][finished]
+    stats = {
+        name: over_seeds(cycle, silo[name][finished])
+        for name in ("density", "max_lr", "val_accuracy", "test_accuracy")
+    }
+    columns = {
+        "cycle": [str(key) for key in stats["density"].keys],
+        "density %": [format_percent(value) for value in stats["density"].mean],
+        "max_lr": [number(value) for value in stats["max_lr"].mean],
+    }
+    for head, name in (("val accuracy %", "val_accuracy"), ("test accuracy %", "test_accuracy")):
+        pairs = zip(stats[name].mean, stats[name].std, strict=True)
+        columns[head] = [format_spread(mean, std) for mean, std in pairs]
+    columns["seeds"] = [str(seeds) for seeds in stats["density"].seeds]
+    return Table(list(columns), list(zip(*columns.values(), strict=True)))
 
 
 def cost_table(search: OracleSearch) -> Table:

@@ -35,6 +35,8 @@ def headline(search: OracleSearch) -> str:
         the cycles that SILO has reached; how wide the intervals are; the difference in test
         accuracy; and the ratio of the costs.
     """
+    if not len(search.choices["cycle"]):
+        return f"No cycle has been searched to its end yet. {_silo_progress(search)}"
     silo, low, high = silo_and_intervals(search)
     constant = best_constant(low, high)
     if constant is None:
@@ -113,10 +115,11 @@ def notes(search: OracleSearch) -> list[str]:
     Returns:
         The notes on the choices, and on SILO beside them.
     """
-    found = []
-    reached = len(search.choices["cycle"])
-    if reached < search.num_cycles:
-        found.append(f"The search has {reached} of {count(search.num_cycles, 'cycle')}.")
+    found = progress_notes(search)
+    if not len(search.choices["cycle"]):
+        return found + protocol_notes(search.config)
+    if not all(done == search.num_cycles for done in _silo_cycles(search).values()):
+        found.append(_silo_progress(search))
     found += choice_notes(search)
     silo, choices = by_cycle(search, search.silo, "max_lr"), search.choices
     beyond = (silo > choices["high"]) & (choices["high_open"] == 1)
@@ -132,6 +135,36 @@ def notes(search: OracleSearch) -> list[str]:
             f"SILO lacks seeds in {_cycles(search, lacking)}; its means are over the others."
         )
     return found
+
+
+def progress_notes(search: OracleSearch) -> list[str]:
+    """Tells how far the search is: its cycles, and what the next one has so far."""
+    reached = len(search.choices["cycle"])
+    if reached == search.num_searched:
+        return []
+    told = f"The search has {reached} of {count(search.num_searched, 'cycle')}"
+    going = search.grid["cycle"] == reached
+    if going.any():
+        values = len(np.unique(search.grid["max_lr"][going]))
+        networks = f"{count(int(going.sum()), 'network')} with {values} max_lr"
+        return [f"{told}; cycle {reached} is still being searched, {networks} so far."]
+    return [f"{told}."]
+
+
+def _silo_cycles(search: OracleSearch) -> dict[int, int]:
+    """How many cycles each seed of SILO's own run has finished."""
+    finished = search.silo["seed"][search.silo["diverged"] == 0]
+    return {seed: int(np.sum(finished == seed)) for seed in search.seeds}
+
+
+def _silo_progress(search: OracleSearch) -> str:
+    told = [
+        f"{done} of {count(search.num_cycles, 'cycle')} of seed {seed}"
+        if done
+        else f"seed {seed} not started"
+        for seed, done in _silo_cycles(search).items()
+    ]
+    return f"SILO's own run has {', '.join(told)}."
 
 
 def choice_notes(search: OracleSearch) -> list[str]:
@@ -201,16 +234,18 @@ def captions(search: OracleSearch) -> dict[str, str]:
     return {
         "max_lr_by_cycle": f"The Oracle's max_lr; broad bars {_tolerance(search)},{thin} arrows "
         "where the end of what was tried is within it; the dotted line is the best constant, and "
-        f"the black one is SILO's max_lr.{also}",
+        f"the thick one is SILO's max_lr.{also}",
         "accuracy_by_max_lr": "Mean validation accuracy of every max_lr tried, in percentage "
         "points below the cycle's best; dots mark what was chosen, crosses what diverged with a "
-        "seed or more.",
+        "seed or more. Of one cycle, where the page draws it: the mean by max_lr, the ring around "
+        "what was chosen, its interval as the shaded range, and SILO's max_lr as the dashed line.",
         "accuracy_by_density": f"Mean test accuracy at the end of each cycle{spread}. The Oracle "
         "chooses by validation accuracy.",
         "max_lr_by_cycle_table": f"The interval is {_tolerance(search)}; … at an end: the end of "
         "what was tried is within it. Inside: SILO's max_lr lies in the interval.",
         "accuracy_by_density_table": f"Test accuracy in per cent{spread}; SILO − Oracle in "
         f"percentage points{difference}.",
+        "silo": f"Means{spread}; the Oracle is still to be set beside it.",
         "cost": "What was spent, networks that diverged as far as they went; a network is one "
         "seed trained for one cycle. What it took to find SILO's bounds is not in it.",
     }

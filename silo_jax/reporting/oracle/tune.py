@@ -6,16 +6,17 @@ from pathlib import Path
 import numpy as np
 
 from silo_jax.reporting.aggregate import count, format_percent
-from silo_jax.reporting.oracle import tables, text, tune_figures
+from silo_jax.reporting.facts import run_facts
+from silo_jax.reporting.oracle import interactive, lines, tables, text, tune_figures
 from silo_jax.reporting.oracle.earlier import EarlierOracle, read_earlier
 from silo_jax.reporting.oracle.numbers import cost
 from silo_jax.reporting.oracle.results import OracleSearch, read_oracle
-from silo_jax.reporting.page import Section, Table, write_page
+from silo_jax.reporting.page import Picture, Section, Table, write_page
 from silo_jax.reporting.style import render_png
 
 
 def write_tune_report(workdir: str | PathLike[str]) -> Path:
-    """Writes figures/*.png and report.html of the searches for lower and upper.
+    """Writes figures and report.html of the searches for lower and upper.
 
     Args:
         workdir: Folder of the searches; see `read_oracle` for the files in it, of which cycle 0 is
@@ -36,8 +37,8 @@ def write_tune_report(workdir: str | PathLike[str]) -> Path:
         headline=headline(search),
         notes=tune_notes(search),
         sections=_sections(search, earlier),
+        facts=run_facts(search.config, search.environment, search.seconds),
         config=search.config,
-        environment=search.environment,
     )
 
 
@@ -66,7 +67,10 @@ def headline(search: OracleSearch) -> str:
     Returns:
         One sentence; where a network has no choice, that.
     """
-    if len(search.choices["max_lr"]) < 2 or not search.has_choice.all():
+    reached = len(search.choices["max_lr"])
+    if reached < 2 and search.has_choice.all():
+        return f"{reached} of the two searches {'is' if reached == 1 else 'are'} done."
+    if reached < 2 or not search.has_choice.all():
         return "The bounds could not be found: every max_lr diverged with one of the networks."
     (lower, upper), low = search.choices["max_lr"], search.choices["low"]
     tolerance = f" Intervals are within {search.tolerance:g} percentage points of the best."
@@ -80,7 +84,7 @@ def headline(search: OracleSearch) -> str:
 
 def tune_notes(search: OracleSearch) -> list[str]:
     """Lists what a reader should know before using the bounds."""
-    found = text.choice_notes(search)
+    found = text.progress_notes(search) + text.choice_notes(search)
     max_lr = search.choices["max_lr"]
     if len(max_lr) == 2 and max_lr[1] < max_lr[0]:
         found.append("upper is below lower: here max_lr falls as the network is pruned.")
@@ -92,23 +96,22 @@ def _sections(search: OracleSearch, earlier: EarlierOracle | None) -> list[Secti
     shown = []
     if len(max_lr) == 2 and search.has_choice.all():
         shown.append(Section("Bounds to use", table=tables.bounds_table(max_lr[0], max_lr[1])))
-    if search.has_choice.any():
+    if np.isfinite(search.grid["val_accuracy"]).any():
         spread = ", bands are ± one sample standard deviation" if len(search.seeds) > 1 else ""
         caption = (
             f"Mean validation accuracy by max_lr{spread}; the ring is what was chosen, the shaded "
             "range its interval."
         )
-        png = render_png(tune_figures.accuracy_by_max_lr, search)
-        shown.append(
-            Section("The two searches", caption, png, _table(search), "accuracy_by_max_lr")
-        )
+        drawn = render_png(tune_figures.accuracy_by_max_lr, search)
+        picture = Picture("accuracy_by_max_lr", drawn, lines.tried_numbers(search))
+        changeable = interactive.tuned_accuracy(search)
+        shown.append(Section("The two searches", caption, [picture], _table(search), changeable))
     if earlier is not None:
-        png = render_png(tune_figures.curve_and_oracle, earlier)
-        shown.append(
-            Section(
-                "The S-curve and the Oracle", _distance(earlier), png, figure="curve_and_oracle"
-            )
-        )
+        drawn = render_png(tune_figures.curve_and_oracle, earlier)
+        picture = Picture("curve_and_oracle", drawn, lines.curve_numbers(earlier))
+        changeable = interactive.curve_and_oracle(earlier)
+        title = "The S-curve and the Oracle"
+        shown.append(Section(title, _distance(earlier), [picture], interactive=changeable))
     spent = cost(search.grid)
     row = [f"{spent.networks:,}", f"{spent.steps:,.0f}", f"{spent.seconds:,.1f}"]
     return [*shown, Section("Cost", table=Table(["networks", "training steps", "seconds"], [row]))]

@@ -1,32 +1,49 @@
 """Histograms brought to a common axis, on which those of all cycles can be laid over each other."""
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 
 from silo_jax.reporting.premise.results import NETWORK, Premise
+from silo_jax.reporting.reading import Columns
 
 _NUM_BINS = 81
 _SHOWN = 0.99  # of the values of the widest cycle
 
 
+def layers_of(premise: Premise, quantity: str, table: Columns | None = None) -> list[str]:
+    """The layers that have a quantity, by name; Dense_2 comes before Dense_10.
+
+    Args:
+        premise: Results to look at.
+        quantity: One of `QUANTITIES`.
+        table: In which; without it the table of widths.
+    """
+    table = premise.widths if table is None else table
+    names = {*table["layer"][table["quantity"] == quantity].tolist()} - {NETWORK}
+    return sorted(names, key=lambda name: [p.zfill(9) for p in re.split(r"(\d+)", name)])
+
+
 def pooled(
-    premise: Premise, moment: str, quantity: str
+    premise: Premise, moment: str, quantity: str, layer: str = NETWORK
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The network's values at one moment, those of all seeds together.
+    """The values at one moment, those of all seeds together.
 
     Args:
         premise: Results to look at.
         moment: One of `MOMENTS`.
         quantity: One of `QUANTITIES`.
+        layer: A layer, or the whole network.
 
     Returns:
         The edges of equal bins, within which the cycle with the widest distribution has 99 % of
         its values; and the share of each cycle's values in each bin, NaN where it has none, shape
         (measured cycles, bins).
     """
-    table = premise.histograms
+    table = premise.histograms if layer == NETWORK else premise.layer_histograms
     rows = (table["moment"] == moment) & (table["quantity"] == quantity)
-    rows &= table["layer"] == NETWORK
+    rows &= table["layer"] == layer
     left, right, counts, cycle = (table[c][rows] for c in ("left", "right", "count", "cycle"))
     limit = _limit(np.maximum(np.abs(left), np.abs(right)), counts, cycle)
     edges = np.linspace(-limit, limit, _NUM_BINS + 1)

@@ -13,6 +13,8 @@ from silo_jax.reporting.aggregate import over_seeds
 from silo_jax.reporting.reading import (
     Columns,
     check,
+    has_rows,
+    no_rows,
     read_config,
     read_csv,
     read_environment,
@@ -47,7 +49,7 @@ _CYCLES = {
     **dict.fromkeys(("seed", "cycle"), int),
     **dict.fromkeys(("density", "max_lr", *_LR, "val_accuracy", "test_accuracy"), float),
 }
-_RUN = {"seed": int, "cycle": int, "max_lr": float}
+_RUN = {"seed": int, "cycle": int, "max_lr": float, "seconds": float}
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Premise:
         widths: One row a seed, cycle, moment, quantity and layer.
         histograms: One row a seed, cycle, moment, quantity and bin of the network's values that is
             not empty.
+        layer_histograms: The same of each layer; without rows if they were not noted.
         cycles: One row a seed and cycle.
         run: One row a seed and cycle of the run, also of those that were not measured.
     """
@@ -74,6 +77,7 @@ class Premise:
     num_images: int
     widths: Columns
     histograms: Columns
+    layer_histograms: Columns
     cycles: Columns
     run: Columns
 
@@ -93,6 +97,11 @@ class Premise:
     def seeds(self) -> tuple[int, ...]:
         """Seeds that the measurement was asked for."""
         return tuple(self.config["seeds"])
+
+    @property
+    def seconds(self) -> float:
+        """What the run has spent on training, without the measurements."""
+        return float(np.nansum(self.run["seconds"]))
 
     @property
     def measured(self) -> NDArray[np.int64]:
@@ -139,8 +148,7 @@ class Premise:
 
 def has_measurements(workdir: str | PathLike[str]) -> bool:
     """Whether a cycle was measured, so that there is something to report."""
-    path = Path(workdir) / "cycles.csv"
-    return path.exists() and path.read_text(errors="replace").count("\n") > 1
+    return has_rows(Path(workdir) / "cycles.csv")
 
 
 def read_premise(workdir: str | PathLike[str]) -> Premise:
@@ -159,23 +167,43 @@ def read_premise(workdir: str | PathLike[str]) -> Premise:
     folder = Path(workdir)
     asked, num_images = _read_study(folder / "study.json")
     key = ("seed", "cycle", "moment", "quantity", "layer")
+    cycles = read_csv(
+        folder / "cycles.csv", _CYCLES, key=("seed", "cycle"), optional=_LR, grows=True
+    )
+    widths = read_csv(folder / "widths.csv", _WIDTHS, key=key, optional=_MEASURES, grows=True)
+    bins = (*key, "left")
+    histograms = read_csv(folder / "histograms.csv", _HISTOGRAMS, key=bins, grows=True)
+    layers = folder / "layer_histograms.csv"
+    of_layers = no_rows(_HISTOGRAMS)
+    if layers.exists():
+        of_layers = read_csv(layers, _HISTOGRAMS, key=bins, may_be_empty=True, grows=True)
     premise = Premise(
         workdir=folder,
         config=read_config(folder / "config.json"),
         environment=read_environment(folder / "environment.json"),
         asked=asked,
         num_images=num_images,
-        widths=read_csv(folder / "widths.csv", _WIDTHS, key=key, optional=_MEASURES),
-        histograms=read_csv(folder / "histograms.csv", _HISTOGRAMS, key=(*key, "left")),
-        cycles=read_csv(folder / "cycles.csv", _CYCLES, key=("seed", "cycle"), optional=_LR),
-        run=read_csv(folder / "run" / "cycles.csv", _RUN, key=("seed", "cycle")),
+        widths=_measured(widths, cycles, asked),
+        histograms=_measured(histograms, cycles, asked),
+        layer_histograms=_measured(of_layers, cycles, asked),
+        cycles=cycles,
+        run=read_csv(folder / "run" / "cycles.csv", _RUN, key=("seed", "cycle"), grows=True),
     )
-    for name in ("widths", "histograms", "cycles"):
+    for name in ("widths", "histograms", "layer_histograms", "cycles"):
         _check(folder / f"{name}.csv", getattr(premise, name), premise)
     density = premise.cycles["density"]
     in_range = (density > 0) & (density <= 1)
     check(folder / "cycles.csv", premise.cycles, "density", in_range, "above 0, up to 1")
     return premise
+
+
+def _measured(table: Columns, cycles: Columns, asked: tuple[int, ...]) -> Columns:
+    """Leaves out a cycle that is just being measured, which has no row in cycles.csv yet."""
+    done = {*zip(cycles["seed"].tolist(), cycles["cycle"].tolist(), strict=True)}
+    pairs = zip(table["seed"].tolist(), table["cycle"].tolist(), strict=True)
+    seeds = {*cycles["seed"].tolist()}
+    kept = [pair in done or pair[0] not in seeds or pair[1] not in asked for pair in pairs]
+    return {name: column[np.array(kept, bool)] for name, column in table.items()}
 
 
 def _read_study(path: Path) -> tuple[tuple[int, ...], int]:

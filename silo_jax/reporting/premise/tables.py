@@ -12,7 +12,7 @@ from silo_jax.reporting.premise.numbers import change, fit, format_factor, updat
 from silo_jax.reporting.premise.results import Premise
 
 _NONE = "–"
-_NAMES = {
+NAMES = {
     "initialisation": "start",
     "warmed_up": "warmed up",
     "end": "end",
@@ -40,7 +40,7 @@ def changes_table(premise: Premise) -> Table:
                 narrower = f"{np.sum(found.narrowing > 1)} of {seeds}"
                 cells = [*ends, format_factor(float(mean), float(std)), narrower]
             apart = _NONE if compared is None else f"{compared.apart:.3g}"
-            rows.append([_NAMES[quantity], _NAMES[moment], *cells, apart])
+            rows.append([NAMES[quantity], NAMES[moment], *cells, apart])
     return Table(heads, rows, names=True)
 
 
@@ -54,9 +54,9 @@ def cycles_table(premise: Premise) -> Table:
     for quantity in premise.quantities:
         for moment in premise.moments:
             width = premise.width(moment, quantity)
-            columns[f"{_NAMES[quantity]}, {_NAMES[moment]}"] = _means(width)
+            columns[f"{NAMES[quantity]}, {NAMES[moment]}"] = _means(width)
     for moment in premise.moments:
-        columns[f"lr·|g|, {_NAMES[moment]}"] = _means(update_size(premise, moment))
+        columns[f"lr·|g|, {NAMES[moment]}"] = _means(update_size(premise, moment))
     return Table(list(columns), [list(row) for row in zip(*columns.values(), strict=True)])
 
 

@@ -1,0 +1,66 @@
+"""Makes the report of a run or a study from its result files, or of several runs side by side.
+
+    python -m experiments.report runs/quickstart
+    python -m experiments.report runs/a runs/b --out=runs/a_and_b
+
+Also of what is still going on: the report tells what is there and what is missing. Nothing is
+trained, and no result file is changed.
+
+Exit status: 0 when the report is written; 1 when it cannot be; 2 when the input is wrong, or there
+are no results yet.
+"""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from silo_jax.checks import require_choice
+from silo_jax.cli.flags import exit_on_bad_input
+from silo_jax.cli.messages import output
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
+
+
+def main(argv: list[str]) -> None:
+    with exit_on_bad_input():
+        directories, out = _parsed(argv)
+        # Only now, so that wrong flags are answered at once.
+        from silo_jax.reporting import write_report
+        from silo_jax.reporting.several import write_runs_report
+
+        try:
+            if out is None:
+                page = write_report(directories[0])
+            else:
+                page = write_runs_report(directories, out)
+        except OSError as error:
+            sys.exit(f"error: {' '.join(str(error).split())}")
+    output().print(f"report: {page}", highlight=False, soft_wrap=True)
+
+
+def _parsed(argv: Sequence[str]) -> tuple[list[Path], Path | None]:
+    """The directories, and where the report of several goes."""
+    parser = _Parser(
+        prog=argv[0],
+        usage=f"{argv[0]} DIR [DIR … --out=DIR]",
+        description="Makes the report of a run or a study, or of several runs side by side.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("directories", nargs="*", metavar="DIR", help="of a run or a study")
+    parser.add_argument("--out", metavar="DIR", help="where the report of several runs goes")
+    values, surplus = parser.parse_known_args(argv[1:])
+    if surplus:
+        require_choice("argument", surplus[0].partition("=")[0], ("--out",))
+    directories = [Path(directory) for directory in values.directories]
+    if not directories:
+        raise ValueError("DIR: missing; allowed: the directories of runs, or that of a study")
+    if len(directories) == 1 and values.out is not None:
+        raise ValueError(f"--out: {values.out}; allowed: with several directories")
+    if len(directories) > 1 and not values.out:
+        raise ValueError("--out: missing; allowed: --out=DIR, where the report of several goes")
+    return directories, None if values.out is None else Path(values.out)
