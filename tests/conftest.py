@@ -1,6 +1,9 @@
-"""Fixtures that several test files share."""
+"""Fixtures that several test files share, and programs that are compiled once for all."""
 
 import gc
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import jax
@@ -14,6 +17,21 @@ __all__ = ["paths", "small_reads", "straight", "workdir"]
 
 # Linux grants a process 65 530, of which a compiled program takes several; XLA aborts without them.
 _MANY_MEMORY_MAPS = 15_000
+
+
+def pytest_configure(config):
+    """Has all processes of the tests, workers and commands, read what one of them has compiled."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        directory = config.silo_jax_programs = tempfile.mkdtemp(prefix="programs")
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = directory
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+        jax.config.update("jax_compilation_cache_dir", directory)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def pytest_unconfigure(config):
+    if directory := getattr(config, "silo_jax_programs", None):
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True, scope="module")
