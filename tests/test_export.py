@@ -111,14 +111,6 @@ def leaves_of(tree):
     return {path: np.asarray(leaf) for path, leaf in named_leaves(tree)}
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_the_steps_of_a_family_are_the_family(name):
-    network = network_of(name)
-    model = Sequential(7, steps_of(network.model))
-    same = network._replace(model=model).logits(images_for(network))
-    np.testing.assert_array_equal(same, network.logits(images_for(network)))
-
-
 @pytest.mark.parametrize(
     ("name", "options"), [("vgg16", {}), ("vgg19", {"head": "imagenet", "norm": "none"})]
 )
