@@ -92,13 +92,19 @@ def read_logits(path: Path, images: ArrayLike) -> jax.Array:
         from silo_jax.exporting.read_torch import logits_of
 
         return jnp.asarray(logits_of(path, np.asarray(images)))
+    _, told = read_arrays(path)
+    return logits(model_of(told), told["mean"], told["std"], read_variables(path), images)
+
+
+def read_variables(path: Path) -> dict[str, Any]:
+    """The variables of the linen network, brought back from PyTorch's layouts."""
     arrays, told = read_arrays(path)
     model, image_shape = model_of(told), tuple(told["image_shape"])
     init = jax.eval_shape(model.init, jax.random.PRNGKey(0), jnp.zeros((1, *image_shape)))
     leaves = dict(named_leaves(init))
     for leaf, layout in _layouts(model, image_shape, leaves).items():
         leaves[leaf] = layout.back(arrays[layout.name]).reshape(leaves[leaf].shape)
-    return logits(model, told["mean"], told["std"], as_tree(leaves), images)
+    return as_tree(leaves)
 
 
 def _layouts(

@@ -1,7 +1,9 @@
 """What the directory of a run holds, and what is next; a run may be going on meanwhile."""
 
 import fcntl
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,8 +145,7 @@ def checkpoints_table(run: Inspection, *, verify: bool) -> Table:
     heads = ("seed", "step", "after", "megabytes", *(["sound"] if verify else []))
     table = make_table("checkpoints", *heads)
     for seed, what, path in _checkpoints(run):
-        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-        cells = [str(seed), path.name, what, f"{size / 1e6:.2f}"]
+        cells = [str(seed), path.name, what, f"{_size(path) / 1e6:.2f}"]
         table.add_row(*cells, *([find_damage(path / "state") or "yes"] if verify else []))
     return table
 
@@ -193,6 +194,16 @@ def _checkpoints(run: Inspection) -> Iterator[tuple[int, str, Path]]:
 def _steps(workdir: Path, seed: int) -> list[int]:
     states = (workdir / "checkpoints" / f"seed_{seed}" / "states").glob("*")
     return sorted(int(path.name) for path in states if path.name.isdigit())
+
+
+def _size(directory: Path) -> int:
+    """The bytes of its files, some of which a run that is going on may remove meanwhile."""
+    size = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += (Path(folder) / name).stat().st_size
+    return size
 
 
 def _read(path: Path, kinds: Mapping[str, type], key: tuple[str, ...]) -> Columns:
