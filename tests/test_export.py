@@ -1,26 +1,30 @@
 """Every export, read back from its file alone, is the same network."""
 
 import importlib.util
-import json
 import subprocess
 import sys
 
 import jax
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 from safetensors.numpy import load_file
 
-from silo_jax import apply_masks, init_masks, prune, prune_channels
-from silo_jax.cli import export as command
 from silo_jax.exporting import bcoo, dense, formats, pytorch, read_sparse, sparse, stablehlo
 from silo_jax.exporting.formats import FORMATS, export_network
-from silo_jax.exporting.network import TrainedNetwork
 from silo_jax.exporting.sequential import Sequential, steps_of
-from silo_jax.exporting.shrink import measure_speedup, shrink, widths_of
+from silo_jax.exporting.shrink import shrink
 from silo_jax.models import create_model
-from silo_jax.pruning.masks import named_leaves
-from tests.tiny import assert_identical, run_quietly, tiny_config
+from tests.exported import (
+    LARGE,
+    SMALL,
+    assert_same_logits,
+    images_for,
+    leaves_of,
+    network_of,
+    shapes_of,
+    with_channels_pruned,
+)
+from tests.tiny import assert_identical
 
 needs_flatbuffers = pytest.mark.skipif(
     importlib.util.find_spec("flatbuffers") is None, reason="flatbuffers is not installed"
@@ -28,87 +32,6 @@ needs_flatbuffers = pytest.mark.skipif(
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="torch is not installed"
 )
-SMALL = {
-    "mlp": ((4, 5, 3), {"hidden": (12, 9), "activation": "gelu"}),
-    "lenet5": ((12, 14, 1), {}),
-    "conv2": ((6, 4, 3), {"activation": "tanh"}),
-}
-LARGE = {
-    "vgg16": ((32, 32, 3), {}),
-    "vgg19": ((32, 32, 3), {"norm": "none", "activation": "gelu"}),
-    "resnet20": ((8, 8, 3), {}),
-    "resnet32": ((8, 8, 3), {"shortcut": "projection", "activation": "tanh"}),
-    "resnet18": ((16, 16, 3), {"stem": "cifar", "norm": "none"}),
-    "resnet50": ((32, 32, 3), {}),
-}
-
-
-STEPS = (
-    *(("conv", 8, 3, 1), ("norm",), ("activation", "relu"), ("max_pool",)),
-    *(("conv", 6, 3, 1), ("norm",), ("activation", "relu"), ("mean",), ("dense", 7)),
-)
-
-
-def shapes_of(model, image_shape):
-    images = np.zeros((1, *image_shape), np.float32)
-    return jax.eval_shape(model.init, jax.random.PRNGKey(0), images)
-
-
-def network_of(name, fraction=0.9, bias=0.1):
-    """A pruned network of random weights, biases and statistics."""
-    others = {"vit_cifar": ((8, 8, 3), {"depth": 1, "width": 12}), "steps": ((6, 6, 3), {})}
-    shape, options = (SMALL | LARGE | others)[name]
-    if name == "steps":
-        model = Sequential(7, STEPS)
-    else:
-        model = create_model(name, num_classes=7, **options)
-    init, random = shapes_of(model, shape), np.random.default_rng(0)
-
-    def draw(path, leaf):
-        values = random.standard_normal(leaf.shape, np.float32)
-        if path[-1].key == "kernel":
-            return values * np.sqrt(2 / np.prod(leaf.shape[:-1])).astype(np.float32)
-        return {"var": 1 + values**2, "scale": 1 + bias * values}.get(path[-1].key, bias * values)
-
-    variables = jax.tree_util.tree_map_with_path(draw, init)
-    params = variables["params"]
-    masks = prune(params, init_masks(params, getattr(model, "prunable", None)), fraction)
-    channels = shape[-1]
-    return TrainedNetwork(
-        model=model,
-        variables=variables | {"params": apply_masks(params, masks)},
-        masks=masks,
-        config=ConfigDict({"model": {"name": name, **options}}),
-        seed=0,
-        cycle=5,
-        image_shape=shape,
-        mean=(0.4, 0.5, 0.6)[:channels],
-        std=(0.2, 0.3, 0.25)[:channels],
-    )
-
-
-def with_channels_pruned(network, fraction):
-    """Whole channels of every layer but the last, whose outputs are the logits."""
-    params, masks = network.variables["params"], init_masks(network.variables["params"], ["kernel"])
-    last = max(path for path in masks if path.startswith("Dense"))
-    pruned = {**prune_channels(params, masks, fraction), last: masks[last]}
-    variables = network.variables | {"params": apply_masks(params, pruned)}
-    return network._replace(variables=variables, masks=pruned)
-
-
-def images_for(network, number=6):
-    shape = (number, *network.image_shape)
-    return np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
-
-
-def assert_same_logits(found, expected, tolerance=2e-5):
-    expected = np.asarray(expected)
-    assert np.ptp(expected) > 0
-    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
-
-
-def leaves_of(tree):
-    return {path: np.asarray(leaf) for path, leaf in named_leaves(tree)}
 
 
 @pytest.mark.parametrize(
@@ -238,52 +161,6 @@ def test_pytorch_gives_the_same_logits(tmp_path, name):
     assert_same_logits(pytorch.read_logits(path, images), network.logits(images))
 
 
-@pytest.mark.parametrize("name", [*SMALL, "steps"])
-def test_a_shrunk_network_has_the_living_channels_and_the_same_logits(name):
-    network = with_channels_pruned(network_of(name, fraction=0.0), 0.5)
-    smaller, images = shrink(network), images_for(network)
-    assert_same_logits(smaller.logits(images), network.logits(images))
-    before, after = widths_of(network), widths_of(smaller)
-    alive = [width - round(width / 2) for width in before[:-1]] + before[-1:]
-    if name in ("mlp", "lenet5"):
-        assert after == alive  # every constant can be folded
-    else:
-        assert all(a <= b <= c for a, b, c in zip(alive, after, before, strict=True))
-        assert after[0] > alive[0]  # some are kept, as the next convolution pads
-        assert after[-2] == alive[-2]
-
-
-def test_without_constants_only_living_channels_are_left():
-    network = with_channels_pruned(network_of("conv2", fraction=0.0, bias=0.0), 0.5)
-    widths = widths_of(network)
-    assert widths_of(shrink(network)) == [w // 2 for w in widths[:-1]] + widths[-1:]
-
-
-def test_channels_that_nothing_reads_go_and_so_does_what_only_they_read():
-    network = network_of("mlp", fraction=0.0)
-    masks = jax.tree.map(np.array, network.masks)
-    masks["Dense_2"]["kernel"][3:] = False  # the last layer reads three units
-    masks["Dense_1"]["kernel"][5, :3] = False  # which do not read unit 5
-    params = apply_masks(network.variables["params"], masks)
-    network = network._replace(variables={"params": params}, masks=masks)
-    smaller = shrink(network)
-    assert widths_of(smaller) == [11, 3, 7]
-    images = images_for(network)
-    assert_same_logits(smaller.logits(images), network.logits(images))
-
-
-def test_a_network_with_nothing_to_take_out_stays_and_a_dead_one_keeps_a_channel():
-    network = network_of("mlp", fraction=0.0)
-    assert_identical(shrink(network).variables, network.variables)
-    masks = jax.tree.map(np.array, network.masks)
-    masks["Dense_0"]["kernel"][:] = False
-    params = apply_masks(network.variables["params"], masks)
-    dead = network._replace(variables={"params": params}, masks=masks)
-    assert widths_of(shrink(dead)) == [1, 9, 7]
-    images = images_for(network)
-    np.testing.assert_allclose(shrink(dead).logits(images), dead.logits(images), atol=1e-5)
-
-
 @pytest.mark.parametrize("name", ["dense", "sparse", "bcoo", "torch"])
 def test_a_shrunk_file_is_enough_by_itself(tmp_path, name):
     network = with_channels_pruned(network_of("lenet5", fraction=0.0), 0.5)
@@ -310,82 +187,3 @@ def test_families_that_have_no_counterpart_are_refused():
         ValueError, match=r"^format: 'torch' with ViT; allowed: with mlp, .*vgg19, "
     ):
         pytorch.write(vit, None)
-
-
-def test_both_networks_of_a_speedup_are_timed_in_turn(monkeypatch):
-    calls, clock = [], iter(range(10_000))
-    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-
-    class Timed:
-        image_shape = (2, 2, 1)
-
-        def __init__(self, name, ticks):
-            self.name, self.ticks = name, ticks
-
-        def logits(self, images):
-            calls.append(self.name)
-            for _ in range(self.ticks):
-                next(clock)
-            return images
-
-    # One tick is between the two looks at the clock.
-    speedup = measure_speedup(Timed("large", 5), Timed("small", 2), batch_size=2, turns=4)
-    assert speedup == (2.0, 2.0, 2.0)
-    assert calls == ["large", "small"] * 5
-
-
-@pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    config = tiny_config(pruning__num_cycles=2, pruning__fraction=0.9)
-    return run_quietly(config, tmp_path_factory.mktemp("export") / "run")
-
-
-def test_the_command_writes_what_it_says(workdir, tmp_path, capsys):
-    flags = ["--format=dense,sparse", "--cycle=1", "--shrink", f"--out={tmp_path / 'files'}"]
-    command.main(["silo-jax export", str(workdir), *flags])
-    printed = capsys.readouterr().out
-    names = {f"seed_0_cycle_1_shrunk.{kind}.safetensors" for kind in ("dense", "sparse")}
-    assert {path.name for path in (tmp_path / "files").iterdir()} == {*names, "read_sparse.py"}
-    for name in names:
-        assert str(tmp_path / "files" / name) in printed
-        assert f"{(tmp_path / 'files' / name).stat().st_size:,}" in printed
-    assert "save memory, not time" in printed
-    assert "times as fast (quartiles" in printed
-    (workdir / "exports").mkdir()
-    command.main(["silo-jax export", str(workdir)])
-    described = (workdir / "exports/seed_0_cycle_1.dense.safetensors").read_bytes()
-    header = json.loads(described[8 : 8 + int.from_bytes(described[:8], "little")])
-    told = json.loads(header["__metadata__"]["silo_jax"])
-    assert (told["cycle"], told["model"]) == (1, {"hidden": [16], "name": "mlp"})
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ([], "DIR: missing; allowed: one directory of a run"),
-        (["RUN", "RUN"], "DIR: 2 given; allowed: one directory of a run"),
-        (["nowhere"], "DIR: nowhere; allowed: a directory"),
-        (
-            ["RUN", "--format=onnx"],
-            "--format: 'onnx'; allowed: bcoo, dense, sparse, stablehlo, torch",
-        ),
-        (["RUN", "--cycle=2"], "cycle: 2; allowed: 0 to 1, which seed 0 has finished"),
-        (["RUN", "--cycle=x"], "flag --cycle=x: invalid literal"),
-        (["RUN", "--seed=1"], "seed: 1; allowed: 0"),
-        (
-            ["RUN", "--shrnk"],
-            "argument: '--shrnk'; allowed: --cycle, --format, --out, --seed, --shr",
-        ),
-        (["RUN", "--cycle=1", "--cycle=0"], "--cycle: given twice; allowed: once"),
-        (["RUN", "--out=RUN/config.json/x"], "Not a directory"),
-    ],
-)
-def test_bad_input_is_one_line_with_status_2(workdir, capsys, arguments, said):
-    arguments = [argument.replace("RUN", str(workdir)) for argument in arguments]
-    with pytest.raises(SystemExit) as ended:
-        command.main(["silo-jax export", *arguments])
-    printed = capsys.readouterr()
-    assert (ended.value.code, printed.out) == (2, "")
-    assert printed.err.startswith("error: ")
-    assert printed.err.count("\n") == 1
-    assert said in printed.err
