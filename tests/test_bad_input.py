@@ -23,7 +23,7 @@ ASCENDING = "ascending numbers of at least 0"
 A_FILE = "a file that defines get_config()"
 ARGUMENTS = (
     "--config, --config.FIELD, --coordinator, --distributed, --fork, --num_processes, "
-    "--process_id, --workdir"
+    "--process_id, --quiet, --tensorboard, --workdir"
 )
 
 # The changes to the quickstart's config, the refusal's field and value, and what is allowed.

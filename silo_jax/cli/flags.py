@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -47,9 +47,9 @@ def parse_flags(argv: list[str], extra: Mapping[str, Flag]) -> dict[str, Any]:
     """
     with exit_on_bad_input():
         if "--help" in argv:
-            print(_usage(argv[0], extra))
+            print(usage(argv[0], "--config=FILE --workdir=DIR [--config.FIELD=VALUE …]", extra))
             sys.exit(0)
-        _check_names(argv[1:], extra)
+        check_names(argv[1:], _arguments(extra))
         overrides = [match for arg in argv if (match := _OVERRIDE.fullmatch(arg))]
         config = _parse([arg for arg in argv if not _OVERRIDE.fullmatch(arg)], extra)["config"]
         added = [override for override in overrides if _adds_option(config, override)]
@@ -63,9 +63,10 @@ def parse_flags(argv: list[str], extra: Mapping[str, Flag]) -> dict[str, Any]:
         return values
 
 
-def _usage(program: str, extra: Mapping[str, Flag]) -> str:
-    lines = [f"usage: {program} --config=FILE --workdir=DIR [--config.FIELD=VALUE …]"]
-    for name, flag in extra.items():
+def usage(program: str, arguments: str, known: Mapping[str, Flag]) -> str:
+    """What ``--help`` prints: how the program is called, and a line for each flag."""
+    lines = [f"usage: {program} {arguments}"]
+    for name, flag in known.items():
         value = f"={flag.value}" if flag.value else ""
         default = "" if flag.default in (None, "", False) else f" [{flag.default}]"
         lines.append(f"  --{name + value:<24} {flag.help}{default}")
@@ -134,12 +135,12 @@ def _loaded(flag: Any) -> ConfigDict:
     return flag.value
 
 
-def _check_names(arguments: list[str], extra: Mapping[str, Flag]) -> None:
+def check_names(arguments: list[str], known: Sequence[str]) -> None:
     """Refuses flags that are not known, and those that are given twice."""
     names = [arg.lstrip("-").partition("=")[0] for arg in arguments if arg.startswith("-")]
     for name in names:
         if not name.startswith("config."):
-            require_choice("argument", f"--{name}", _arguments(extra))
+            require_choice("argument", f"--{name}", known)
         if names.count(name) > 1:
             raise ValueError(f"--{name}: given twice; allowed: once")
 

@@ -11,19 +11,17 @@ are no results yet.
 """
 
 import sys
-from argparse import ArgumentParser
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from silo_jax.checks import require_choice
-from silo_jax.cli.flags import exit_on_bad_input
+from absl import flags
+
+from silo_jax.cli.directory import parse_directories
+from silo_jax.cli.flags import Flag, exit_on_bad_input
 from silo_jax.cli.messages import output
 
-
-class _Parser(ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(message)
+_FLAGS = {
+    "out": Flag(flags.DEFINE_string, None, "DIR", "where the report of several runs goes"),
+}
 
 
 def main(argv: list[str]) -> None:
@@ -43,24 +41,14 @@ def main(argv: list[str]) -> None:
     output().print(f"report: {page}", highlight=False, soft_wrap=True)
 
 
-def _parsed(argv: Sequence[str]) -> tuple[list[Path], Path | None]:
+def _parsed(argv: list[str]) -> tuple[list[Path], Path | None]:
     """The directories, and where the report of several goes."""
-    parser = _Parser(
-        prog=argv[0],
-        usage=f"{argv[0]} DIR [DIR … --out=DIR]",
-        description="Makes the report of a run or a study, or of several runs side by side.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("directories", nargs="*", metavar="DIR", help="of a run or a study")
-    parser.add_argument("--out", metavar="DIR", help="where the report of several runs goes")
-    values, surplus = parser.parse_known_args(argv[1:])
-    if surplus:
-        require_choice("argument", surplus[0].partition("=")[0], ("--out",))
-    directories = [Path(directory) for directory in values.directories]
+    directories, values = parse_directories(argv, "DIR [DIR … --out=DIR]", _FLAGS)
+    out = values["out"]
     if not directories:
         raise ValueError("DIR: missing; allowed: the directories of runs, or that of a study")
-    if len(directories) == 1 and values.out is not None:
-        raise ValueError(f"--out: {values.out}; allowed: with several directories")
-    if len(directories) > 1 and not values.out:
+    if len(directories) == 1 and out is not None:
+        raise ValueError(f"--out: {out}; allowed: with several directories")
+    if len(directories) > 1 and not out:
         raise ValueError("--out: missing; allowed: --out=DIR, where the report of several goes")
-    return directories, None if values.out is None else Path(values.out)
+    return directories, None if out is None else Path(out)
