@@ -1,5 +1,6 @@
 """Running a program in a fresh interpreter where only what the core needs can be imported."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,10 +26,15 @@ sys.meta_path.insert(0, Refuse())
 
 
 def run_alone(program: str, directory: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Runs it in the directory, which is first on ``sys.path``; warnings are errors."""
+    """Runs it in the directory, which is first on ``sys.path``; warnings are errors.
+
+    JAX's cache of compiled programs is not used, as it wants packages that are refused.
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", REFUSE_HEAVY + program],
         cwd=directory,
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
