@@ -7,10 +7,10 @@ test accuracy of the dense network, 95.4 % or more down to 5.5 % of the weights,
 The network is small, so that pruning shows. The bounds of max_lr are those of experiments.tune when
 it starts from others: --config.schedule.lower=0.03 --config.schedule.upper=0.1.
 
-    python -m experiments.compare --config=configs/quickstart.py --workdir=runs/compare    # 3 min
-    python -m experiments.oracle --config=configs/quickstart.py --workdir=runs/oracle      # 4 min
-    python -m experiments.tune --config=configs/quickstart.py --workdir=runs/tune          # 1 min
-    python -m experiments.premise --config=configs/quickstart.py --workdir=runs/premise    # 2 min
+    python -m experiments.compare --config=configs/quickstart.py --workdir=runs/compare    # 67 s
+    python -m experiments.oracle --config=configs/quickstart.py --workdir=runs/oracle      # 83 s
+    python -m experiments.tune --config=configs/quickstart.py --workdir=runs/tune          # 13 s
+    python -m experiments.premise --config=configs/quickstart.py --workdir=runs/premise    # 41 s
 
 No schedule is better than the best of the others by more than its confidence interval.
 """
