@@ -128,14 +128,14 @@ def seconds_of_a_prune(config: Any) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--classes", type=int, nargs="*", default=[0, 1])
+    parser.add_argument("--classes", default="0,1", help="of data.classes; all for an empty text")
     parser.add_argument("--profile", metavar="DIR")
     parser.add_argument("--out")
     options = parser.parse_args()
     config = get_config("constant")
     config.pruning.num_cycles = CYCLES
     config.training.epochs_per_cycle = options.epochs
-    config.data.classes = tuple(options.classes)
+    config.data.classes = options.classes
     config.seeds = (0,)
     with tempfile.TemporaryDirectory() as directory:
         seconds = seconds_of_a_run(config, Path(directory), options.profile)
