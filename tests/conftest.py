@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import pytest
 
+from tests.compilations import READS_WHAT_IT_KEEPS
 from tests.reporting_run import workdir
 from tests.run_process import straight
 from tests.tfds_sets import paths, small_reads
@@ -18,13 +19,10 @@ __all__ = ["paths", "small_reads", "straight", "workdir"]
 # Linux grants a process 65 530, of which a compiled program takes several; XLA aborts without them.
 _MANY_MEMORY_MAPS = 15_000
 
-# JAX 0.6.0 came back from a kept program of an epoch with a state that was not trained.
-_READS_WHAT_IT_KEEPS = jax.__version_info__ >= (0, 7)
-
 
 def pytest_configure(config):
     """Has all processes of the tests, workers and commands, read what one of them has compiled."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ and _READS_WHAT_IT_KEEPS:
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ and READS_WHAT_IT_KEEPS:
         directory = config.silo_jax_programs = tempfile.mkdtemp(prefix="programs")
         os.environ["JAX_COMPILATION_CACHE_DIR"] = directory
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
