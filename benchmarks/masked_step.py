@@ -12,7 +12,7 @@ import statistics
 from benchmarks.epochs import Epochs
 from benchmarks.measure import median_ratio, ratio_quartiles, report, seconds_in_turn
 
-STEPS = {"lenet_300_100": 200, "resnet20": 4}  # in an epoch
+STEPS = {"lenet_300_100": 200, "resnet20": 4, "vit_cifar": 4}  # in an epoch
 
 
 def main() -> None:

@@ -5,8 +5,9 @@
         --out=benchmarks/results/pytorch_step.json
 
 Ours is the step of a run: it draws its images from the data set, normalises them, and applies masks
-to weights, gradients and momentum. PyTorch's has its images ready, and neither masks nor
-augmentation; it runs eagerly, in each of its two layouts. All of them take turns.
+to weights, gradients and momentum. PyTorch's has its images ready; it runs eagerly, with masks as
+tensors in each of its two layouts, and with masks that go through NumPy at every step. All of them
+take turns.
 """
 
 import argparse
@@ -21,16 +22,20 @@ import jax
 from benchmarks.epochs import Epochs
 from benchmarks.measure import median_ratio, ratio_quartiles, report
 
-STEPS = {"resnet20": 4, "vgg19": 2, "vit_cifar": 4}  # in a turn
-LAYOUTS = ("contiguous", "channels_last")
+STEPS = {"lenet_300_100": 200, "resnet20": 4, "vgg19": 2, "vit_cifar": 4}  # in a turn
+WAYS = {
+    "contiguous": ("contiguous", "buffers"),
+    "channels_last": ("channels_last", "buffers"),
+    "numpy_masks": ("contiguous", "numpy"),
+}
 
 
 class Torch:
     """Steps in another interpreter."""
 
-    def __init__(self, python: str, network: str, layout: str, batch_size: int) -> None:
+    def __init__(self, python: str, network: str, way: str, batch_size: int) -> None:
         script = Path(__file__).with_name("torch_networks.py")
-        arguments = [network, layout, str(batch_size), str(STEPS[network])]
+        arguments = [network, *WAYS[way], str(batch_size), str(STEPS[network])]
         self._process = subprocess.Popen(
             [python, str(script), *arguments],
             stdin=subprocess.PIPE,
@@ -62,16 +67,16 @@ def compare(python: str, network: str, batch_size: int, repeats: int) -> dict[st
     """One row of the table."""
     ours = Epochs(network, batch_size, STEPS[network])
     num_parameters = sum(leaf.size for leaf in jax.tree.leaves(ours.state.params))
-    theirs = {layout: Torch(python, network, layout, batch_size) for layout in LAYOUTS}
-    for layout, torch in theirs.items():
+    theirs = {way: Torch(python, network, way, batch_size) for way in WAYS}
+    for way, torch in theirs.items():
         if torch.num_parameters != num_parameters:
-            raise ValueError(f"{layout}: {torch.num_parameters} parameters, not {num_parameters}")
-    seconds: dict[str, list[float]] = {name: [] for name in ("ours", *LAYOUTS)}
+            raise ValueError(f"{way}: {torch.num_parameters} parameters, not {num_parameters}")
+    seconds: dict[str, list[float]] = {name: [] for name in ("ours", *WAYS)}
     for turn in range(repeats + 1):
         started = time.perf_counter()
         jax.block_until_ready(ours())
         measured = {"ours": time.perf_counter() - started}
-        measured |= {layout: torch.seconds() for layout, torch in theirs.items()}
+        measured |= {way: torch.seconds() for way, torch in theirs.items()}
         if turn:  # the first one compiles and warms up
             for name, value in measured.items():
                 seconds[name].append(value)
@@ -81,10 +86,10 @@ def compare(python: str, network: str, batch_size: int, repeats: int) -> dict[st
     row |= {"parameters": num_parameters}
     for name, values in seconds.items():
         row[f"{name}_ms_per_step"] = 1e3 * statistics.median(values) / STEPS[network]
-    for layout in LAYOUTS:
-        row[f"ours_over_{layout}"] = median_ratio(seconds["ours"], seconds[layout])
-        quartiles = ratio_quartiles(seconds["ours"], seconds[layout])
-        row[f"quartiles_{layout}"] = [round(quartile, 3) for quartile in quartiles]
+    for way in WAYS:
+        row[f"ours_over_{way}"] = median_ratio(seconds["ours"], seconds[way])
+        quartiles = ratio_quartiles(seconds["ours"], seconds[way])
+        row[f"quartiles_{way}"] = [round(quartile, 3) for quartile in quartiles]
     return row
 
 

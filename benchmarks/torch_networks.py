@@ -1,13 +1,15 @@
-"""Train steps of ResNet-20, VGG-19 and a small ViT in PyTorch, for `benchmarks.pytorch_step`.
+"""Masked train steps in PyTorch, written plainly, for `benchmarks.pytorch_step`.
 
 It runs in an environment of its own, which has torch. Its arguments are network, layout of the
-images, batch size and steps in a turn. It prints the number of the network's parameters, and then,
-for every line that it reads, the seconds that a turn has taken.
+images, way of masking, batch size and steps in a turn. It prints the number of the network's
+parameters, and then, for every line that it reads, the seconds that a turn has taken.
 """
 
 import sys
 import time
+from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -79,16 +81,64 @@ class ViT(nn.Module):
         return self.head(self.norm(self.blocks(x)[:, 0]))
 
 
-NETWORKS = {"resnet20": resnet20, "vgg19": vgg19, "vit_cifar": ViT}
+def lenet_300_100() -> nn.Module:
+    sizes = ((784, 300), (300, 100), (100, 10))
+    layers = [layer for size in sizes for layer in (nn.Linear(*size), nn.ReLU())]
+    return nn.Sequential(nn.Flatten(), *layers[:-1])
+
+
+def masking_by_buffers(network: nn.Module) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Masks on the device: gradients before the optimizer's step, and weights after it."""
+    weights = [weight for weight in network.parameters() if weight.ndim > 1]
+    masks = [(torch.rand_like(weight) < 0.8).to(weight.dtype) for weight in weights]
+
+    def mask_gradients() -> None:
+        for weight, mask in zip(weights, masks, strict=True):
+            weight.grad.mul_(mask)
+
+    @torch.no_grad()
+    def mask_weights() -> None:
+        for weight, mask in zip(weights, masks, strict=True):
+            weight.mul_(mask)
+
+    mask_weights()
+    return mask_gradients, mask_weights
+
+
+def masking_by_numpy(network: nn.Module) -> tuple[Callable[[], None], Callable[[], None]]:
+    """As scripts for lottery tickets do: gradients go to NumPy where weights are 0, and back."""
+    weights = [weight for weight in network.parameters() if weight.ndim > 1]
+    with torch.no_grad():
+        for weight in weights:
+            weight.mul_(torch.rand_like(weight) < 0.8)
+
+    def mask_gradients() -> None:
+        for weight in weights:
+            values, gradient = weight.data.cpu().numpy(), weight.grad.data.cpu().numpy()
+            masked = np.where(np.abs(values) < 1e-6, 0, gradient)
+            weight.grad.data = torch.from_numpy(masked).to(weight.device)
+
+    return mask_gradients, lambda: None
+
+
+NETWORKS = {
+    "lenet_300_100": lenet_300_100,
+    "resnet20": resnet20,
+    "vgg19": vgg19,
+    "vit_cifar": ViT,
+}
+MASKING = {"buffers": masking_by_buffers, "numpy": masking_by_numpy}
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
 def main() -> None:
     network, layout = NETWORKS[sys.argv[1]](), LAYOUTS[sys.argv[2]]
-    batch_size, steps = int(sys.argv[3]), int(sys.argv[4])
+    batch_size, steps = int(sys.argv[4]), int(sys.argv[5])
     network = network.to(memory_format=layout).train()
+    mask_gradients, mask_weights = MASKING[sys.argv[3]](network)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
-    images = torch.randn(batch_size, 3, 32, 32).contiguous(memory_format=layout)
+    shape = (1, 28, 28) if sys.argv[1] == "lenet_300_100" else (3, 32, 32)
+    images = torch.randn(batch_size, *shape).contiguous(memory_format=layout)
     labels = torch.randint(0, 10, (batch_size,))
     print(sum(parameter.numel() for parameter in network.parameters()), flush=True)
     for _ in sys.stdin:
@@ -96,7 +146,9 @@ def main() -> None:
         for _ in range(steps):
             optimizer.zero_grad(set_to_none=True)
             functional.cross_entropy(network(images), labels).backward()
+            mask_gradients()
             optimizer.step()
+            mask_weights()
         print(time.perf_counter() - started, flush=True)
 
 
