@@ -1,4 +1,4 @@
-"""What grows with the number of cycles, of weights and of replicas, and what has to stay flat.
+"""What grows with the number of cycles, weights, replicas and devices, and what has to stay flat.
 
     python -m benchmarks.growth --out=benchmarks/results/growth.json
 
@@ -8,6 +8,9 @@ Every row is a process of its own, as its peak memory is that of the process (Li
   and the bytes on disk that a cycle adds. Both are to be flat, and so is the memory.
 - weights: an MLP with one hidden layer; a step of 32 images, and an exact global prune.
 - replicas: networks of the quickstart in one program (strategy "map"); an epoch of all of them.
+- devices: an epoch on the digits of an MLP of 1.1 M weights, its batches split over so many devices;
+  on a CPU these share the host's cores. The bytes of the state on a device are to be flat.
+- model: the same, with its kernels split over them; the bytes on a device are to shrink.
 
 "peak_mb" is what the process needs beyond what it needs after its imports.
 """
@@ -20,6 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +36,16 @@ from benchmarks.measure import report, seconds_in_turn
 from benchmarks.replicas import TASKS, Networks, Task
 from configs.quickstart import get_config
 from silo_jax import prune
-from silo_jax.training.run import run
+from silo_jax.training.interrupts import StopRequest
+from silo_jax.training.programs import Programs
+from silo_jax.training.run import checked_experiment, run
 
 SIZES = {
     "cycles": (1, 3, 10, 30, 100),
     "weights": (10_000, 100_000, 1_000_000, 10_000_000, 50_000_000),
     "replicas": (1, 2, 4, 8, 16),
+    "devices": (1, 2, 4, 8),
+    "model": (1, 2, 4, 8),
 }
 PIXELS, CLASSES = 64, 10
 
@@ -99,7 +108,40 @@ def of_replicas(number: int) -> dict[str, Any]:
     }
 
 
-MEASURES = {"cycles": of_cycles, "weights": of_weights, "replicas": of_replicas}
+def of_devices(number: int, axis: str = "data") -> dict[str, Any]:
+    """Batches, or kernels, split over so many devices."""
+    jax.config.update("jax_num_cpu_devices", number)
+    config = get_config()
+    config.model.hidden = (1024, 1024)
+    config.devices.data = config.devices.model = 1
+    config.devices[axis] = number
+    experiment = checked_experiment(config)
+    started = time.perf_counter()
+    programs = Programs(experiment, StopRequest())
+    compile_seconds = time.perf_counter() - started
+    state, seconds = experiment.create_state(0), []
+    for epoch in range(1, 7):
+        started = time.perf_counter()
+        state, _ = programs.train(state, epoch * experiment.steps_per_epoch)
+        seconds.append(time.perf_counter() - started)
+    return {
+        "ms_an_epoch": 1e3 * statistics.median(seconds[1:]),
+        "kb_of_state_on_a_device": sum(map(_bytes_on_a_device, jax.tree.leaves(state))) / 1024,
+        "compile_seconds": compile_seconds,
+    }
+
+
+def _bytes_on_a_device(leaf: jax.Array) -> int:
+    return leaf.addressable_shards[0].data.nbytes
+
+
+MEASURES: dict[str, Callable[[int], dict[str, Any]]] = {
+    "cycles": of_cycles,
+    "weights": of_weights,
+    "replicas": of_replicas,
+    "devices": of_devices,
+    "model": partial(of_devices, axis="model"),
+}
 
 
 def in_a_process(over: str, number: int) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="*", default=[*TASKS], choices=[*TASKS])
     strategies = [default_strategy(), *({"map", "vmap"} - {default_strategy()})]
     parser.add_argument("--strategies", nargs="*", default=strategies, choices=STRATEGIES)
-    parser.add_argument("--replicas", nargs="*", type=int, default=[1, 2, 4, 8])
+    parser.add_argument("--replicas", nargs="*", type=int, default=[1, 2, 4, 8, 16])
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--out")
     options = parser.parse_args()

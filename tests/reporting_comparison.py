@@ -81,12 +81,15 @@ def write_comparison(
     cycles: int = CYCLES,
     grid: Sequence[float] = GRID,
     select: str = "last",
+    tuning_seeds: Sequence[int] = (),
 ) -> list[Row]:
     """Writes the result files of a comparison and returns the rows of its cells."""
     rows = cell_rows(options, seeds=seeds, cycles=cycles) if rows is None else rows
     ways = chosen or {"tuned": 0.1, "hindsight": 0.2}
     study = {"kind": "comparison", "along": along, "options": list(options)}
     study |= {"reference": options[0], "max_lrs": list(grid) if along == "schedule" else []}
+    if tuning_seeds:
+        study["tuning_seeds"] = list(tuning_seeds)
     settings = config() | {"seeds": list(seeds), "evaluation": {"select": select}}
     settings["pruning"] = {"num_cycles": cycles, "fraction": 0.2}
     folder.mkdir(exist_ok=True)

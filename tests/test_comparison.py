@@ -112,6 +112,29 @@ def test_without_hindsight_only_the_tuned_go_on(three_cycles, tmp_path):
     assert kept == {("max_lr_0.2", "seed_0"), ("max_lr_0.2", "seed_1")}
 
 
+def test_the_first_seeds_choose_and_the_others_are_trained_with_what_was_chosen(tmp_path):
+    experiment = formula_experiment(seeds=(3, 1, 2), schedule__lower=0.1, schedule__upper=0.3)
+    comparison = compare_schedules(
+        experiment, schedules=["silo", "warmup"], max_lrs=[0.1, 0.2, 0.4], tuning_seeds=1
+    )
+
+    def formula(work, cell, cycle):
+        best = {3: (0.1, 0.2), 1: (0.4, 0.4), 2: (0.4, 0.4)}[cell.seed][min(cycle, 1)]
+        return {"val_accuracy": 90 - abs(cell.peaks[0] - best), "val_loss": 0.1}
+
+    launcher = Formula(experiment, tmp_path, formula)
+    assert run_comparison(launcher, comparison)
+    trained = [(cell.name, cell.end_cycle) for work, cell in launcher.cells if work == "warmup"]
+    choosing = [(f"max_lr_{value}/seed_3", 3) for value in (0.1, 0.2, 0.4)]
+    assert trained[:3] == choosing
+    of_the_chosen = {(f"max_lr_{value}/seed_{seed}", 3) for value in (0.1, 0.2) for seed in (1, 2)}
+    assert set(trained[3:]) == of_the_chosen
+    found = chosen(tmp_path)
+    assert float(found["tuned", "warmup"]["max_lr"]) == 0.1
+    assert float(found["hindsight", "warmup"]["max_lr"]) == 0.2
+    assert comparison.cycles_to_train(3, num_seeds=3) == 2 * (3 + 2 * 2) * 3
+
+
 def test_what_diverges_is_not_chosen_and_is_told(three_cycles, tmp_path):
     def diverging(work, cell, cycle):
         if work.name == "linear" or (cell.peaks[0], cell.seed, cycle) == (0.2, 1, 1):
@@ -205,6 +228,10 @@ def test_comparisons_that_cannot_be_are_refused(three_cycles):
         compare_schedules(three_cycles, schedules=["warmup", "linear"])
     with refused("max_lrs", "(0.0, 0.1)"):
         compare_schedules(three_cycles, max_lrs=[0.1, 0.0])
+    with refused("tuning_seeds", 3, "up to the 2 seeds"):
+        compare_schedules(three_cycles, tuning_seeds=3)
+    with refused("tuning_seeds", -1):
+        compare_schedules(three_cycles, tuning_seeds=-1)
     with refused("schedule.lower", 0):
         compare_schedules(three_cycles.with_fields({"schedule.lower": 0.0}))
     with refused("along", "'training.batch_size'"):

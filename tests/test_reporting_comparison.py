@@ -146,6 +146,16 @@ def test_without_hindsight_only_the_tuned_networks_are_pruned(tmp_path: Path) ->
     assert "hindsight" not in write_report(tmp_path).read_text("utf-8")
 
 
+def test_seeds_that_do_not_choose_need_only_what_was_chosen(tmp_path: Path) -> None:
+    rows = [row for row in cell_rows() if row["max_lr"] in CHOSEN.values() or row["seed"] == 0]
+    write_comparison(tmp_path, rows, tuning_seeds=(0,))
+    assert not any("Unfinished" in note for note in notes(read_comparison(tmp_path)))
+    lacking = [row for row in rows if (row["option"], row["seed"]) != ("silo", 2)]
+    write_comparison(tmp_path, lacking, tuning_seeds=(0,))
+    (told, *_) = notes(read_comparison(tmp_path))
+    assert told.startswith("Unfinished comparison: 2 of 21 networks lack cycles; silo has 5 of 7.")
+
+
 def test_cycle_that_no_network_survived_is_left_out(tmp_path: Path) -> None:
     rows = cell_rows()
     for row in cell_rows(cycles=1):

@@ -27,6 +27,9 @@ _FLAGS = {
     "hindsight": Flag(
         flags.DEFINE_bool, True, "BOOL", "whether every max_lr is run through all cycles"
     ),
+    "tuning_seeds": Flag(
+        flags.DEFINE_integer, 0, "N", "seeds that choose max_lr, the first ones; 0 for all"
+    ),
     **launchers.FLAGS,
 }
 
@@ -55,7 +58,7 @@ def main(argv: list[str]) -> None:
                 shared=True,
             )
             stack.enter_context(study)
-        cycles = comparison.cycles_to_train(experiment.num_cycles) * len(experiment.config.seeds)
+        cycles = comparison.cycles_to_train(experiment.num_cycles, len(experiment.config.seeds))
         launcher = stack.enter_context(launchers.launching(values, experiment, workdir, cycles))
         if not run_comparison(launcher, comparison):
             sys.exit("every network diverged in its first cycle")
@@ -76,8 +79,9 @@ def _comparison(experiment: Any, values: dict[str, Any]) -> Any:
             schedules=[name for name in values["schedules"].split(",") if name],
             max_lrs=launchers.parse_numbers("max_lrs", values["max_lrs"]),
             hindsight=values["hindsight"],
+            tuning_seeds=values["tuning_seeds"],
         )
-    for name in ("schedules", "max_lrs"):
+    for name in ("schedules", "max_lrs", "tuning_seeds"):
         if values[name]:
             raise ValueError(f"--{name}: given; allowed: with --along=schedule")
     texts = [text for text in values["values"].split(",") if text]

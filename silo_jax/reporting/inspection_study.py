@@ -61,8 +61,9 @@ def _planned(study: Mapping[str, Any], num_seeds: int) -> int:
     """The cells of each option of a comparison; 0 where only what is found decides how many."""
     if study.get("kind") != "comparison":
         return 0
-    max_lrs = study.get("max_lrs", [])
-    return max(1, len(max_lrs)) * num_seeds if study.get("hindsight") or not max_lrs else 0
+    max_lrs, choosing = study.get("max_lrs", []), len(study.get("tuning_seeds", ()))
+    is_settled = study.get("hindsight") and choosing in (0, num_seeds)
+    return max(1, len(max_lrs)) * num_seeds if is_settled or not max_lrs else 0
 
 
 def _is_done(metrics: Path, name: str, num_cycles: int) -> bool:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from silo_jax.checks import require_choice
+from silo_jax.checks import require_choice, require_int
 from silo_jax.training.config import flatten, rewind_policies
 from silo_jax.training.experiment import CHANGEABLE, Experiment
 
@@ -54,6 +54,7 @@ class Comparison(NamedTuple):
       candidates: every option at every max_lr.
       hindsight: whether each candidate is run through all cycles; else only the one that does best
         with the dense network.
+      tuning_seeds: those that choose max_lr. With the others only what was chosen is run.
     """
 
     along: str
@@ -62,17 +63,23 @@ class Comparison(NamedTuple):
     max_lrs: tuple[float, ...]
     candidates: tuple[Candidate, ...]
     hindsight: bool
+    tuning_seeds: tuple[int, ...]
 
-    @property
-    def tunes_first(self) -> bool:
-        """Whether every max_lr is tried with the dense network alone."""
-        return bool(self.max_lrs) and not self.hindsight
+    def tunes_first(self, num_seeds: int) -> bool:
+        """Whether there are networks to be trained that only the choice of max_lr settles."""
+        few = len(self.tuning_seeds) < num_seeds
+        return bool(self.max_lrs) and (few or not self.hindsight)
 
-    def cycles_to_train(self, num_cycles: int) -> int:
-        """Cycles that are trained with each seed, at most, where a run has so many."""
-        if self.tunes_first:
-            return len(self.candidates) + len(self.options) * num_cycles
-        return len(self.candidates) * num_cycles
+    def cycles_to_train(self, num_cycles: int, num_seeds: int) -> int:
+        """Cycles that are trained, at most, of runs with so many cycles and seeds."""
+        tried = len(self.candidates) * len(self.tuning_seeds)
+        if not self.tunes_first(num_seeds):
+            return tried * num_cycles
+        if not self.hindsight:
+            return tried + len(self.options) * num_seeds * num_cycles
+        others = num_seeds - len(self.tuning_seeds)
+        chosen = min(2 * len(self.options), len(self.candidates))  # tuned and in hindsight
+        return (tried + chosen * others) * num_cycles
 
     def described(self) -> dict[str, Any]:
         """What study.json says of it."""
@@ -86,6 +93,7 @@ def compare_schedules(
     schedules: Sequence[str] = (),
     max_lrs: Sequence[float] = (),
     hindsight: bool = True,
+    tuning_seeds: int = 0,
 ) -> Comparison:
     """The schedules beside each other, each at every max_lr of the grid.
 
@@ -98,9 +106,11 @@ def compare_schedules(
       schedules: keys of ``SCHEDULES``; by default all that the way of rewinding admits.
       max_lrs: by default `default_grid` of SILO's bounds.
       hindsight: see `Comparison`.
+      tuning_seeds: how many of the config's seeds choose max_lr, the first ones; 0 for all.
 
     Raises:
-      ValueError: an unknown schedule, a max_lr that is not above 0, or too few of either.
+      ValueError: an unknown schedule, a max_lr that is not above 0, or too few of either; more
+        seeds than the config has.
     """
     schedule = experiment.config.schedule
     if not schedule.lower > 0:
@@ -116,13 +126,18 @@ def compare_schedules(
     if not all(0 < value < math.inf for value in grid):
         raise ValueError(f"max_lrs: {grid}; allowed: finite numbers above 0")
     check_study(experiment, grid)
+    seeds = tuple(experiment.config.seeds)
+    require_int("tuning_seeds", tuning_seeds, minimum=0)
+    if tuning_seeds > len(seeds):
+        raise ValueError(f"tuning_seeds: {tuning_seeds}; allowed: up to the {len(seeds)} seeds")
     rise = schedule.upper / schedule.lower
     candidates = tuple(
         _schedule(name, value, value * rise if name == "silo" else value)
         for name in names
         for value in grid
     )
-    return Comparison("schedule", names, "silo", grid, candidates, hindsight)
+    choosing = seeds[: tuning_seeds or len(seeds)]
+    return Comparison("schedule", names, "silo", grid, candidates, hindsight, choosing)
 
 
 def compare_values(experiment: Experiment, field: str, texts: Sequence[str]) -> Comparison:
@@ -152,7 +167,8 @@ def compare_values(experiment: Experiment, field: str, texts: Sequence[str]) -> 
         changes = policy_fields(value) if field == "rewind.policy" else {field: value}
         max_lr = experiment.with_fields(changes).peaks[0]
         candidates.append(Candidate(option, max_lr, changes, changes))
-    return Comparison(field, options, options[0], (), tuple(candidates), hindsight=False)
+    seeds = tuple(experiment.config.seeds)
+    return Comparison(field, options, options[0], (), tuple(candidates), False, seeds)
 
 
 def policy_fields(policy: str) -> dict[str, Any]:

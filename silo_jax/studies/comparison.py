@@ -48,9 +48,10 @@ def run_comparison(launcher: Launcher, comparison: Comparison) -> bool:
     """
     experiment, candidates = launcher.experiment, comparison.candidates
     _write(launcher, comparison)
-    if comparison.tunes_first:
+    seeds = experiment.config.seeds
+    if comparison.tunes_first(len(seeds)):
         candidates = _tune(launcher, comparison)
-    works = _works(experiment, candidates, end_cycle=experiment.num_cycles)
+    works = _works(experiment, candidates, seeds, end_cycle=experiment.num_cycles)
     launcher.run(works, meanwhile=partial(_write, launcher, comparison))
     return _write(launcher, comparison)
 
@@ -59,16 +60,16 @@ Found = Mapping[tuple[str, float], Mapping[int, Outcome]]  # by option and max_l
 
 
 def _tune(launcher: Launcher, comparison: Comparison) -> tuple[Candidate, ...]:
-    """Trains every candidate's dense network, and keeps the best one of each option."""
+    """Trains every candidate with the seeds that choose, and keeps those chosen in any way."""
     experiment, candidates = launcher.experiment, comparison.candidates
-    works = _works(experiment, candidates, end_cycle=1, keep_end=True)
+    seeds, end = comparison.tuning_seeds, experiment.num_cycles if comparison.hindsight else 1
+    works = _works(experiment, candidates, seeds, end_cycle=end, keep_end=not comparison.hindsight)
     launcher.run(works, meanwhile=partial(_write, launcher, comparison))
-    found = _found(launcher, comparison)
-    best = {option: _best(found, option, cycles=1) for option in comparison.options}
-    keys = [(option, one.max_lr) for option, one in best.items() if one is not None]
+    choices = _choices(comparison, _found(launcher, comparison), experiment.num_cycles)
+    keys = {(choice["option"], choice.get("max_lr")) for choice in choices}
     chosen = tuple(c for c in candidates if (c.option, c.max_lr) in keys)
     others = [c for c in candidates if c not in chosen]
-    for work in _works(experiment, others, end_cycle=1):
+    for work in _works(experiment, others, seeds, end_cycle=end):
         for cell in work.cells:
             cell_files(launcher.directory, work, cell).drop_state()
     return chosen
@@ -77,6 +78,7 @@ def _tune(launcher: Launcher, comparison: Comparison) -> tuple[Candidate, ...]:
 def _works(
     experiment: Experiment,
     candidates: Sequence[Candidate],
+    seeds: Sequence[int],
     *,
     end_cycle: int,
     keep_end: bool = False,
@@ -86,17 +88,19 @@ def _works(
     for candidate in candidates:
         work = works.get(candidate.option)
         cells = () if work is None else work.cells
-        cells += _cells(experiment, candidate, end_cycle)
+        cells += _cells(experiment, candidate, seeds, end_cycle)
         works[candidate.option] = Work(candidate.option, cells, candidate.program, keep_end)
     return list(works.values())
 
 
-def _cells(experiment: Experiment, candidate: Candidate, end_cycle: int) -> tuple[Cell, ...]:
+def _cells(
+    experiment: Experiment, candidate: Candidate, seeds: Sequence[int], end_cycle: int
+) -> tuple[Cell, ...]:
     """The cells of a candidate, one a seed."""
     peaks = tuple(experiment.with_fields(candidate.fields).peaks)
     return tuple(
         Cell(cell_name(candidate.max_lr, seed), seed, peaks, 0, end_cycle)
-        for seed in experiment.config.seeds
+        for seed in seeds
     )
 
 
@@ -104,7 +108,8 @@ def _found(launcher: Launcher, comparison: Comparison) -> Found:
     """What every cell has reached, those included that are not to be run any further."""
     experiment, found = launcher.experiment, {}
     for candidate in comparison.candidates:
-        (work,) = _works(experiment, [candidate], end_cycle=experiment.num_cycles)
+        seeds = experiment.config.seeds
+        (work,) = _works(experiment, [candidate], seeds, end_cycle=experiment.num_cycles)
         reached = {
             cell.seed: read_cell(launcher.directory, work, cell, experiment) for cell in work.cells
         }
@@ -112,15 +117,16 @@ def _found(launcher: Launcher, comparison: Comparison) -> Found:
     return found
 
 
-def _best(found: Found, option: str, *, cycles: int) -> Scored | None:
-    """The max_lr of highest mean validation accuracy, over all seeds and the first so many cycles.
+def _best(found: Found, option: str, seeds: Sequence[int], *, cycles: int) -> Scored | None:
+    """The max_lr of highest mean validation accuracy, over seeds and the first so many cycles.
 
-    None if none was trained so far with every seed.
+    None if none was trained so far with every one of these seeds.
     """
     scored = []
     for (name, max_lr), by_seed in found.items():
-        rows = [row for one in by_seed.values() for m, row in one.cycles.items() if m < cycles]
-        if name == option and len(rows) == cycles * len(by_seed):
+        tuned = [by_seed[seed] for seed in seeds]
+        rows = [row for one in tuned for m, row in one.cycles.items() if m < cycles]
+        if name == option and len(rows) == cycles * len(seeds):
             means = (
                 fmean(row[f"val_{quantity}"] for row in rows) for quantity in ("accuracy", "loss")
             )
@@ -133,7 +139,7 @@ def _choices(comparison: Comparison, found: Found, num_cycles: int) -> list[Row]
     grid, rows = comparison.max_lrs, []
     for way, cycles in ways.items():
         for option in comparison.options:
-            best = _best(found, option, cycles=cycles)
+            best = _best(found, option, comparison.tuning_seeds, cycles=cycles)
             row: Row = {"way": way, "option": option}
             if best is not None:
                 at_edge = len(grid) > 1 and best.max_lr in (grid[0], grid[-1])

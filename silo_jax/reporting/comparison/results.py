@@ -47,6 +47,7 @@ class Comparison:
         max_lrs: Grid of max_lr of the dense network; empty unless along is "schedule".
         ways: How max_lr was chosen: "tuned" on the dense network, and "hindsight", over all cycles,
             if that was done.
+        tuning_seeds: The seeds that chose it; the others were trained with the chosen only.
         cells: One row an option, max_lr, seed and cycle.
         chosen: One row a way and option; NaN where every value diverged.
     """
@@ -59,6 +60,7 @@ class Comparison:
     reference: str
     max_lrs: tuple[float, ...]
     ways: tuple[str, ...]
+    tuning_seeds: tuple[int, ...]
     cells: Columns
     chosen: Columns
 
@@ -126,15 +128,17 @@ def read_comparison(workdir: str | PathLike[str]) -> Comparison:
     """
     folder = Path(workdir)
     study = _read_study(folder / "study.json")
+    config = read_config(folder / "config.json")
     comparison = Comparison(
         workdir=folder,
-        config=read_config(folder / "config.json"),
+        config=config,
         environment=read_environment(folder / "environment.json"),
         along=study["along"],
         options=tuple(study["options"]),
         reference=study["reference"],
         max_lrs=tuple(study["max_lrs"]),
         ways=("tuned", "hindsight") if study["hindsight"] else ("tuned",),
+        tuning_seeds=tuple(study.get("tuning_seeds", config["seeds"])),
         cells=read_csv(
             folder / "cells.csv",
             _CELLS,
@@ -159,6 +163,7 @@ def _read_study(path: Path) -> Mapping[str, Any]:
         "reference": "one of the options",
         "max_lrs": "a list of numbers",
         "hindsight": "true, false",
+        "tuning_seeds": "a list of seeds",
     }
     good = {
         "along": _are([study.get("along")], str),
@@ -166,6 +171,7 @@ def _read_study(path: Path) -> Mapping[str, Any]:
         "reference": isinstance(options, list) and study.get("reference") in options,
         "max_lrs": _are(study.get("max_lrs"), int | float),
         "hindsight": _are([study.get("hindsight")], bool),
+        "tuning_seeds": _are(study.get("tuning_seeds", []), int),
     }
     for name, right in good.items():
         if not right:

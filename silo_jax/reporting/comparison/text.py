@@ -150,31 +150,38 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def _unfinished(comparison: Comparison) -> list[str]:
-    """Tells how many networks lack cycles; without hindsight only the chosen ones have them all."""
-    cells, options = comparison.cells, comparison.options
+    """Tells how many networks lack cycles; those of another max_lr may not need them all."""
+    cells = comparison.cells
     ended = (cells["cycle"] == comparison.num_cycles - 1) | (cells["diverged"] == 1)
+    wanted = _chosen(comparison)
     if "hindsight" in comparison.ways:
-        asked = len(options) * len(comparison.max_lrs)
-    else:
-        ended &= _chosen(comparison)
-        asked = sum(np.isfinite(comparison.chosen_max_lr("tuned", option)) for option in options)
-    networks = asked * len(comparison.seeds)
-    behind = networks - int(ended.sum())
+        wanted |= np.isin(cells["seed"], comparison.tuning_seeds)
+    asked = {option: _networks(comparison, option) for option in comparison.options}
+    done = {
+        option: int(np.sum(ended & wanted & (cells["option"] == option))) for option in asked
+    }
+    behind = sum(asked.values()) - sum(done.values())
     if not behind:
         return []
-    per_option = networks // len(options)
-    done = {option: int(np.sum(ended & (cells["option"] == option))) for option in options}
     started = {*cells["option"].tolist()}
     told = [
-        f"{option} {f'has {number}' if option in started else 'is not started'}"
-        for option, number in done.items()
-        if number < per_option
+        f"{option} {f'has {done[option]} of {number}' if option in started else 'is not started'}"
+        for option, number in asked.items()
+        if done[option] < number
     ]
     return [
-        f"Unfinished comparison: {behind} of {networks} networks lack cycles; of {per_option} "
-        f"each, {', '.join(told)}. Results are over the seeds that are there, and what was chosen "
-        "is the best so far."
+        f"Unfinished comparison: {behind} of {sum(asked.values())} networks lack cycles; "
+        f"{', '.join(told)}. Results are over the seeds that are there, and what was chosen is the "
+        "best so far."
     ]
+
+
+def _networks(comparison: Comparison, option: str) -> int:
+    """How many networks of an option are trained through all cycles, by what is chosen so far."""
+    values = [comparison.chosen_max_lr(way, option) for way in comparison.ways]
+    chosen = len({value for value in values if np.isfinite(value)})
+    others = len(comparison.max_lrs) - chosen if "hindsight" in comparison.ways else 0
+    return chosen * len(comparison.seeds) + others * len(comparison.tuning_seeds)
 
 
 def _chosen(comparison: Comparison) -> NDArray[np.bool_]:

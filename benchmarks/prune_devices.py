@@ -1,0 +1,74 @@
+"""Time of one exact global prune of weights on one device, whole on each of eight, and split.
+
+    python -m benchmarks.prune_devices --out=benchmarks/results/prune_devices.json
+
+On a CPU the eight are made of the host's cores: where two cores do the work of eight devices, eight
+whole copies cost up to four times the work of one, and split weights the same work as on one
+device, so that what they take beyond it is the exchange of counts. The masks have to be the same.
+"""
+
+import argparse
+import statistics
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks.measure import median_ratio, ratio_quartiles, report, seconds_in_turn
+from benchmarks.prune import FRACTION, NETWORKS, num_kept, weights_and_masks
+from silo_jax import prune
+from silo_jax.distributed import make_mesh, place, replicate
+
+DEVICES = 8
+
+
+def placed(params: dict, masks: dict) -> dict[str, tuple[dict, dict]]:
+    """The same weights and masks by where they lie."""
+    whole, split = make_mesh(DEVICES, 1), make_mesh(1, DEVICES)
+    return {
+        "on one": (params, masks),
+        "whole on each": replicate(whole, (params, masks)),
+        "split": place(split, (params, masks)),
+    }
+
+
+def rows_of(network: str, repeats: int) -> list[dict[str, Any]]:
+    program = jax.jit(lambda params, masks: prune(params, masks, FRACTION))
+    trees = placed(*weights_and_masks(NETWORKS[network]))
+    programs = {where: partial(program, *tree) for where, tree in trees.items()}
+    seconds = seconds_in_turn(programs, repeats)
+    alone = jax.tree.map(np.asarray, programs["on one"]())
+    return [
+        {
+            "network": network,
+            "weights": sum(mask.size for mask in alone.values()),
+            "devices": 1 if where == "on one" else DEVICES,
+            "where": where,
+            "seconds": statistics.median(seconds[where]),
+            "times_one_device": median_ratio(seconds[where], seconds["on one"]),
+            "its_quartiles": [
+                round(quartile, 3)
+                for quartile in ratio_quartiles(seconds[where], seconds["on one"])
+            ],
+            "kept": num_kept(kept),
+            "same_masks": all(np.array_equal(kept[name], alone[name]) for name in alone),
+        }
+        for where, kept in ((where, programs[where]()) for where in programs)
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", nargs="*", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--out")
+    options = parser.parse_args()
+    jax.config.update("jax_num_cpu_devices", DEVICES)
+    if jax.device_count() < DEVICES:
+        parser.error(f"{jax.device_count()} devices; allowed: {DEVICES} or more")
+    report([row for name in options.networks for row in rows_of(name, options.repeats)], options.out)
+
+
+if __name__ == "__main__":
+    main()
