@@ -51,6 +51,9 @@ TIMED = (
     (Results, "add_cycle", "result files"),
 )
 
+# What a run of many cycles does once, or once a seed.
+ONCE = ("input", "compiling", "initialisation", "report", "other")
+
 
 class Clock:
     """Seconds by part; while one part is inside another, they are the inner one's."""
@@ -141,8 +144,7 @@ def main() -> None:
         seconds = seconds_of_a_run(config, Path(directory), options.profile)
     seconds["prune"] = CYCLES * seconds_of_a_prune(config)
     seconds["steps"] -= seconds["prune"]
-    # What a run of many cycles does once is told beside what each cycle does.
-    once = {name: seconds.pop(name) for name in ("input", "compiling", "report", "other")}
+    once = {name: seconds.pop(name) for name in ONCE}
     whole = sum(seconds.values())
     rows = [
         {"part": name, "seconds_a_cycle": value / CYCLES, "share": value / whole}
