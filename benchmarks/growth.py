@@ -8,8 +8,8 @@ Every row is a process of its own, as its peak memory is that of the process (Li
   and the bytes on disk that a cycle adds. Both are to be flat, and so is the memory.
 - weights: an MLP with one hidden layer; a step of 32 images, and an exact global prune.
 - replicas: networks of the quickstart in one program (strategy "map"); an epoch of all of them.
-- devices: an epoch on the digits of an MLP of 1.1 M weights, its batches split over so many devices;
-  on a CPU these share the host's cores. The bytes of the state on a device are to be flat.
+- devices: an epoch on the digits of an MLP of 1.1 M weights, batches split over so many devices; on
+  a CPU these share the host's cores. The bytes of the state on a device are to be flat.
 - model: the same, with its kernels split over them; the bytes on a device are to shrink.
 
 "peak_mb" is what the process needs beyond what it needs after its imports.

@@ -67,7 +67,9 @@ def main() -> None:
     jax.config.update("jax_num_cpu_devices", DEVICES)
     if jax.device_count() < DEVICES:
         parser.error(f"{jax.device_count()} devices; allowed: {DEVICES} or more")
-    report([row for name in options.networks for row in rows_of(name, options.repeats)], options.out)
+    report(
+        [row for name in options.networks for row in rows_of(name, options.repeats)], options.out
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 # Okabe and Ito's colours, which stay apart under every common colour blindness.
@@ -100,6 +100,16 @@ def density_axis(axes: Axes, density: NDArray[np.float64], room: float = 0.075) 
     ticks = spaced(density, room)
     axes.set_xticks(ticks, [f"{100 * tick:.3g}" for tick in ticks])
     axes.set_xlabel("density, % of the prunable weights (log scale)")
+
+
+def factor_axis(axes: Axes) -> None:
+    """Makes y a log axis of factors, with plain numbers as ticks."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    subs = (1, 2, 5) if high / low < 200 else (1,)
+    axes.yaxis.set_major_locator(LogLocator(subs=subs))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def spaced(values: NDArray[np.float64], share: float) -> list[float]:

@@ -99,8 +99,7 @@ def _cells(
     """The cells of a candidate, one a seed."""
     peaks = tuple(experiment.with_fields(candidate.fields).peaks)
     return tuple(
-        Cell(cell_name(candidate.max_lr, seed), seed, peaks, 0, end_cycle)
-        for seed in seeds
+        Cell(cell_name(candidate.max_lr, seed), seed, peaks, 0, end_cycle) for seed in seeds
     )
 
 

@@ -157,9 +157,7 @@ def _unfinished(comparison: Comparison) -> list[str]:
     if "hindsight" in comparison.ways:
         wanted |= np.isin(cells["seed"], comparison.tuning_seeds)
     asked = {option: _networks(comparison, option) for option in comparison.options}
-    done = {
-        option: int(np.sum(ended & wanted & (cells["option"] == option))) for option in asked
-    }
+    done = {option: int(np.sum(ended & wanted & (cells["option"] == option))) for option in asked}
     behind = sum(asked.values()) - sum(done.values())
     if not behind:
         return []

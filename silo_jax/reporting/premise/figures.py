@@ -42,7 +42,7 @@ def inverse_widths(premise: Premise) -> Figure:
         for line in lines.inverse_lines(premise, moment):
             _draw(axes, line, **OF_QUANTITY[line.told["quantity"]])
             cycles = line.x
-        _factors(axes)
+        style.factor_axis(axes)
         axes.set_title(MOMENTS[moment], loc="left", fontsize=12)
         axes.set_ylabel("start = 1 (log scale)")
     panels[-1].xaxis.set_major_locator(MaxNLocator(13, integer=True, min_n_ticks=1))
@@ -135,7 +135,7 @@ def widths_by_layer(premise: Premise, quantity: str) -> Figure:
     label, slim = f"width / that in cycle {cycles[0]}", 6 * figure.get_figheight()
     bar = figure.colorbar(image, ax=panels, label=label, pad=0.02, aspect=slim)
     bar.outline.set_visible(False)
-    _factors(bar.ax)
+    style.factor_axis(bar.ax)
     return figure
 
 
@@ -152,16 +152,6 @@ def width_look(line: Line) -> Look:
 
 def _draw(axes: Axes, line: Line, **look: Any) -> None:
     draw_line(axes, line, shade=0.15, **look)
-
-
-def _factors(axes: Axes) -> None:
-    """Makes y a log axis of factors, with plain numbers as ticks."""
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    subs = (1, 2, 5) if high / low < 200 else (1,)
-    axes.yaxis.set_major_locator(LogLocator(subs=subs))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def densities(premise: Premise) -> list[str]:

@@ -1,0 +1,186 @@
+"""The numbers of results.md, from what the studies left in benchmarks/results/studies."""
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from statistics import mean
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from silo_jax.reporting.aggregate import format_spread, over_present
+from silo_jax.reporting.comparison import Comparison, read_comparison
+from silo_jax.reporting.comparison.numbers import (
+    OWN,
+    Contest,
+    Scores,
+    contest,
+    over_pruned,
+    overall_difference,
+    scores,
+)
+from silo_jax.reporting.oracle import read_oracle
+from silo_jax.reporting.oracle.numbers import (
+    Share,
+    accuracy_differences,
+    best_constant,
+    cost,
+    median_width,
+    share_inside,
+    silo_and_intervals,
+)
+from silo_jax.reporting.paired import Paired
+
+FOLDER = Path(__file__).parents[1] / "benchmarks/results/studies"
+DATA_SETS = {"digits": "digits", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
+NETWORKS = {"mlp": "MLP", "lenet_300_100": "LeNet-300-100", "resnet20": "ResNet-20"}
+MOMENTS = {
+    "initialisation": "at a cycle's start",
+    "warmed_up": "after its warm-up",
+    "end": "at its end",
+}
+
+
+class Command(NamedTuple):
+    """A study's command, and the seconds that its networks were trained; NaN if not noted."""
+
+    study: str
+    command: str
+    seconds: float
+
+
+class Study:
+    """What was found for one network and one way of rewinding."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (self.config, *_) = (
+            json.loads(path.read_text()) for path in sorted(folder.glob("*/config.json"))
+        )
+
+    def has(self, kind: str) -> bool:
+        """Whether there is a comparison ("compare"), an Oracle or a premise."""
+        return (self.folder / kind).is_dir()
+
+    @property
+    def title(self) -> str:
+        model = self.config["model"]["name"].partition(":")[2] or self.config["model"]["name"]
+        rewound = {"weights": "weights rewound", "lr": "LR rewound"}
+        return ", ".join(
+            (
+                DATA_SETS[self.config["data"]["name"]],
+                NETWORKS.get(model, model),
+                rewound[self.config["rewind"]["policy"]],
+            )
+        )
+
+    @property
+    def protocol(self) -> tuple[int, float, int, float]:
+        """Cycles, epochs a cycle, seeds, and the density of the last cycle in per cent."""
+        training, cycles = self.config["training"], self.config["pruning"]["num_cycles"]
+        density = 100 * (1 - self.config["pruning"]["fraction"]) ** (cycles - 1)
+        return cycles, training["epochs_per_cycle"], len(self.config["seeds"]), density
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        return read_comparison(self.folder / "compare")
+
+    def scores(self, way: str) -> Scores:
+        """With each schedule's max_lr chosen in a way: "tuned" or in "hindsight"."""
+        return scores(self.comparison, way)
+
+    def contest(self, way: str) -> Contest:
+        """SILO against its best rival."""
+        found = contest(self.scores(way), self.comparison.reference, OWN)
+        assert found, f"{self.folder}: no rival has every cycle"
+        return found
+
+    def accuracy(self, way: str) -> str:
+        """SILO's mean test accuracy over the pruned cycles, ± a standard deviation over seeds."""
+        found = self.scores(way)
+        test = over_pruned(found.test)[found.options.index(self.comparison.reference)]
+        stats = over_present(test)
+        return format_spread(float(stats.mean), float(stats.std))
+
+    def ahead_of(self, schedule: str, way: str) -> Paired:
+        """SILO minus a schedule."""
+        return overall_difference(self.scores(way), self.comparison.reference, schedule)
+
+    @cached_property
+    def oracle(self):
+        return read_oracle(self.folder / "oracle")
+
+    @property
+    def inside(self) -> tuple[Share, Share, float]:
+        """The intervals that SILO's max_lr meets, and the best constant; their median width."""
+        silo, low, high = silo_and_intervals(self.oracle)
+        constant = best_constant(low, high)
+        assert constant, f"{self.folder}: no interval"
+        return share_inside(silo, low, high), constant.share, median_width(low, high)
+
+    @property
+    def behind_oracle(self) -> Paired:
+        """SILO minus the Oracle."""
+        return accuracy_differences(self.oracle)[1]
+
+    @property
+    def times_the_steps(self) -> float:
+        """Of the Oracle over SILO."""
+        return cost(self.oracle.grid).steps / cost(self.oracle.silo).steps
+
+    @cached_property
+    def widths(self) -> dict[tuple[str, str], np.ndarray]:
+        """By quantity and moment, over cycles, the mean over seeds of the first width over it."""
+        found: dict[tuple[str, str, str], dict[int, float]] = defaultdict(dict)
+        for row in _rows(self.folder / "premise/widths.csv"):
+            if row["layer"] == "network":
+                key = row["quantity"], row["moment"], row["seed"]
+                found[key][int(row["cycle"])] = float(row["std"])
+        factors = defaultdict(list)
+        for (quantity, moment, _), by_cycle in found.items():
+            widths = np.array([by_cycle[cycle] for cycle in sorted(by_cycle)])
+            factors[quantity, moment].append(widths[0] / widths)
+        return {key: np.mean(value, axis=0) for key, value in factors.items()}
+
+    @property
+    def densities(self) -> np.ndarray:
+        """Of the cycles of the premise, the mean over seeds."""
+        by_cycle = defaultdict(list)
+        for row in _rows(self.folder / "premise/cycles.csv"):
+            by_cycle[int(row["cycle"])].append(float(row["density"]))
+        return np.array([mean(by_cycle[cycle]) for cycle in sorted(by_cycle)])
+
+    @property
+    def commands(self) -> list[Command]:
+        """How each part was made."""
+        return [_command(path) for path in sorted(self.folder.iterdir()) if path.is_dir()]
+
+
+def all_studies() -> list[Study]:
+    """Of the digits first, then by name."""
+    folders = sorted(path for path in FOLDER.iterdir() if path.is_dir())
+    return [Study(folder) for folder in sorted(folders, key=lambda path: path.name != "digits")]
+
+
+def total(shares: Iterable[Share]) -> Share:
+    """All together."""
+    shares = list(shares)
+    return Share(sum(share.inside for share in shares), sum(share.cycles for share in shares))
+
+
+def _command(folder: Path) -> Command:
+    command = json.loads((folder / "environment.json").read_text())["command"]
+    tables = [folder / name for name in ("cells.csv", "grid.csv", "silo.csv")]
+    if tables[0].exists():
+        tables = tables[:1]
+    rows = [row for table in tables if table.exists() for row in _rows(table)]
+    seconds = sum(float(row["seconds"]) for row in rows if row["seconds"])
+    return Command(folder.name, command, seconds or float("nan"))
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
