@@ -37,9 +37,10 @@ BOUNDS = {
 
 
 class StridedConv(nn.Module):
-    """Three convolutions with strides in place of pooling, and two dense layers.
+    """Two convolutions with strides in place of pooling, and two dense layers; 40 834 parameters.
 
-    Kernels: LeCun normal, biases 0. Pruned are the kernels of all layers.
+    On 28×28 images the first takes patches of 4×4 pixels. Kernels: LeCun normal, biases 0. Pruned
+    are the kernels of all layers.
 
     Attributes:
       num_classes: size of the output.
@@ -53,10 +54,8 @@ class StridedConv(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
-        x = images
-        for channels in (16, 32, 32):
-            x = Conv(channels, (3, 3), strides=2, padding=1)(x)
-            x = Activation(self.activation)(x)
+        x = Activation(self.activation)(Conv(24, (4, 4), strides=4)(images))
+        x = Activation(self.activation)(Conv(32, (3, 3), strides=2, padding=1)(x))
         x = nn.Dense(64)(x.reshape(x.shape[0], -1))
         return nn.Dense(self.num_classes)(Activation(self.activation)(x))
 
