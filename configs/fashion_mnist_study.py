@@ -29,8 +29,8 @@ NETWORKS = {
 
 # schedule.lower and schedule.upper
 BOUNDS = {
-    ("lenet_300_100", "weights"): (0.05, 0.1),
-    ("lenet_300_100", "lr"): (0.05, 0.1),
+    ("lenet_300_100", "weights"): (0.0397, 0.3175),
+    ("lenet_300_100", "lr"): (0.0397, 0.2),
     ("strided_conv", "weights"): (0.05, 0.1),
     ("strided_conv", "lr"): (0.05, 0.1),
 }
