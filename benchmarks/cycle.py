@@ -6,8 +6,8 @@ A run of `configs/cifar10_resnet20.py` with two cycles, of which the second star
 To be done in a quarter of an hour on two cores it has the images of two classes, a fifth of all, in
 training, validation and test alike; ``--classes=`` takes all. Every second of the process is given
 to one part, the innermost that is being timed. "prune" lies in the last step of a cycle; it is
-timed by itself, on the same weights, and taken from the steps. ``--profile=DIR`` writes a trace of
-`jax.profiler` of the second cycle.
+timed by itself, on the same weights, and taken from the steps. ``--profile=DIR --epochs=1`` writes
+a trace of `jax.profiler` of the second cycle; one of more epochs does not fit into memory.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Fashion-MNIST in short cycles, for studies of hundreds of networks on two CPU cores.
+r"""Fashion-MNIST in short cycles, for studies of hundreds of networks on two CPU cores.
 
     python -m experiments.compare --config=configs/fashion_mnist_study.py:lenet_300_100,lr \
         --workdir=runs/compare
@@ -61,6 +61,9 @@ class StridedConv(nn.Module):
 
 
 def get_config(study: str = "lenet_300_100,weights") -> ConfigDict:
+    if tuple(study.split(",")) not in BOUNDS:
+        studies = " ".join(",".join(names) for names in BOUNDS)
+        raise ValueError(f"study: {study!r}; allowed: {studies}")
     network, policy = study.split(",")
     config = base_config()
     config.seeds = (0, 1, 2, 3, 4)

@@ -4,11 +4,15 @@ import importlib
 import re
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs.common import REWINDING, VARIANTS
+from silo_jax.models import create_model
 from silo_jax.training.config import check_config, durations, flatten, make_peaks, make_shape
+from tests.refusals import refused
 from tests.tiny import tiny_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -29,6 +33,19 @@ def test_variants_of_the_fashion_mnist_config():
         config = module.get_config(model)
         check_config(config)
         assert config.model.name == model
+
+
+def test_the_studies_of_fashion_mnist():
+    module = importlib.import_module("configs.fashion_mnist_study")
+    for network, policy in module.BOUNDS:
+        config = module.get_config(f"{network},{policy}")
+        check_config(config)
+        assert config.rewind.policy == policy
+    network = create_model(config.model.name, num_classes=10)
+    params = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 40_834
+    with refused("study", "'lenet_300_100'", "lenet_300_100,weights "):
+        module.get_config("lenet_300_100")
 
 
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name.startswith("cifar")])
