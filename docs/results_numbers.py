@@ -35,6 +35,10 @@ from silo_jax.reporting.oracle.numbers import (
 from silo_jax.reporting.paired import Paired
 
 FOLDER = Path(__file__).parents[1] / "benchmarks/results/studies"
+KINDS = ("compare", "oracle", "premise", "tune")
+# Test accuracy of ResNet-20 on CIFAR-10 by density, LR rewinding: Renda, Frankle & Carbin 2020,
+# medians of the data published with the paper.
+RENDA = {1.0: 91.71, 0.512: 92.29, 0.210: 91.89, 0.107: 91.01}
 DATA_SETS = {"digits": "digits", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 NETWORKS = {"mlp": "MLP", "lenet_300_100": "LeNet-300-100", "resnet20": "ResNet-20"}
 MOMENTS = {
@@ -57,9 +61,8 @@ class Study:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        (self.config, *_) = (
-            json.loads(path.read_text()) for path in sorted(folder.glob("*/config.json"))
-        )
+        paths = (folder / kind / "config.json" for kind in KINDS)
+        self.config = json.loads(next(path for path in paths if path.exists()).read_text())
 
     def has(self, kind: str) -> bool:
         """Whether there is a comparison ("compare"), an Oracle or a premise."""
@@ -88,9 +91,21 @@ class Study:
     def comparison(self) -> Comparison:
         return read_comparison(self.folder / "compare")
 
+    @property
+    def tried(self) -> dict[str, Comparison]:
+        """Further comparisons, by the names of their folders."""
+        folders = [path for path in self.folder.iterdir() if path.name not in KINDS]
+        return {path.name: read_comparison(path) for path in sorted(folders)}
+
     def scores(self, way: str) -> Scores:
         """With each schedule's max_lr chosen in a way: "tuned" or in "hindsight"."""
         return scores(self.comparison, way)
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether SILO's max_lr is the largest or smallest of the grid in any way of choosing."""
+        own = self.comparison.reference
+        return any(self.comparison.at_edge(way, own) for way in self.comparison.ways)
 
     def contest(self, way: str) -> Contest:
         """SILO against its best rival."""
@@ -100,10 +115,7 @@ class Study:
 
     def accuracy(self, way: str) -> str:
         """SILO's mean test accuracy over the pruned cycles, ± a standard deviation over seeds."""
-        found = self.scores(way)
-        test = over_pruned(found.test)[found.options.index(self.comparison.reference)]
-        stats = over_present(test)
-        return format_spread(float(stats.mean), float(stats.std))
+        return pruned_accuracy(self.scores(way), self.comparison.reference)
 
     def ahead_of(self, schedule: str, way: str) -> Paired:
         """SILO minus a schedule."""
@@ -163,6 +175,38 @@ def all_studies() -> list[Study]:
     """Of the digits first, then by name."""
     folders = sorted(path for path in FOLDER.iterdir() if path.is_dir())
     return [Study(folder) for folder in sorted(folders, key=lambda path: path.name != "digits")]
+
+
+def pruned_accuracy(found: Scores, option: str) -> str:
+    """Mean test accuracy over the pruned cycles, ± a standard deviation over seeds."""
+    stats = over_present(over_pruned(found.test)[found.options.index(option)])
+    return format_spread(float(stats.mean), float(stats.std))
+
+
+def options_tried(comparison: Comparison) -> list[tuple[str, str, str, Paired]]:
+    """Of each option its name, max_lr, accuracy, and how far the reference is ahead of it."""
+    found = scores(comparison, comparison.ways[-1])
+    return [
+        (
+            option,
+            f"{found.max_lr[place]:.3g}",
+            pruned_accuracy(found, option),
+            overall_difference(found, comparison.reference, option),
+        )
+        for place, option in enumerate(found.options)
+    ]
+
+
+def beside_renda(study: Study) -> list[tuple[float, list[str], float | None]]:
+    """By density in per cent: accuracy of each schedule, and Renda et al.'s if it is there."""
+    found = study.scores("tuned")
+    rows = []
+    for cycle, density in enumerate(found.density):
+        stats = over_present(found.test[:, cycle])
+        reached = [format_spread(*pair) for pair in zip(stats.mean, stats.std, strict=True)]
+        published = [value for at, value in RENDA.items() if abs(at / density - 1) < 0.01]
+        rows.append((100 * density, reached, published[0] if published else None))
+    return rows
 
 
 def total(shares: Iterable[Share]) -> Share:

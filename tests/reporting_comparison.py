@@ -92,7 +92,7 @@ def write_comparison(
         study["tuning_seeds"] = list(tuning_seeds)
     settings = config() | {"seeds": list(seeds), "evaluation": {"select": select}}
     settings["pruning"] = {"num_cycles": cycles, "fraction": 0.2}
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "study.json").write_text(json.dumps(study | {"hindsight": "hindsight" in ways}))
     (folder / "config.json").write_text(json.dumps(settings))
     (folder / "environment.json").write_text(json.dumps({"jax": "9.8.7", "command": "compare"}))

@@ -10,8 +10,6 @@ from rich.console import Console
 
 import silo_jax
 from configs import quickstart
-from docs.results_numbers import all_studies
-from docs.results_page import FIGURES, PAGE, figures, page
 from silo_jax.training.run import run
 
 ROOT = Path(__file__).parents[1]
@@ -76,12 +74,6 @@ def test_files_and_targets_that_it_names_are_there(path):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     for module in re.findall(r"python -m ((?:experiments|examples|benchmarks)\.[a-z_]+)", text):
         assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), module
-
-
-def test_the_results_are_those_that_the_studies_have_left():
-    studies = all_studies()
-    assert PAGE.read_text() == page(studies)
-    assert {path.stem for path in FIGURES.iterdir()} == set(figures(studies))
 
 
 def test_the_citation_is_of_this_version_and_of_the_paper():
