@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.accelerator import READS, images, launch, read_many_times, vit_products
 from benchmarks.checkpointing import checkpoint_size, measure
-from benchmarks.epochs import without_masks
+from benchmarks.epochs import Epochs, without_masks
 from benchmarks.input_pipeline import HEIGHT, WIDTH, images_per_second, write_images
 from benchmarks.measure import median_ratio, peak_extra_bytes, seconds_in_turn
 from benchmarks.prune import NETWORKS, WAYS, num_kept, weights_and_masks
@@ -85,6 +86,32 @@ def test_replicas_are_compared_with_the_same_networks_one_by_one():
             )
             assert alone.states[index].step == epoch * task.steps
     assert float(alone.states[0].peaks[0]) != float(alone.states[1].peaks[0])
+
+
+def test_steps_launched_one_by_one_are_those_of_the_epoch():
+    whole, steps = (Epochs("mlp", 4, 3) for _ in range(2))
+    assert_identical(jax.device_get(whole()), jax.device_get(steps.step_by_step()))
+    assert int(steps.state.step) == 3
+
+
+def test_the_products_of_vit_are_its_published_number():
+    # Touvron et al. 2021 give 17.6 GFLOPs, a multiplication and its addition counted as one.
+    assert vit_products() / 2 == pytest.approx(17.6e9, rel=0.005)
+
+
+def test_weights_are_read_as_often_as_is_said():
+    params = {"a": jnp.linspace(0, 1, 64, endpoint=False), "b": jnp.full((2, 2), 0.5)}
+    weights = np.concatenate([np.ravel(leaf) for leaf in params.values()])
+    assert int(read_many_times(params)) == sum(np.sum(weights < i / READS) for i in range(READS))
+
+
+def test_rates_of_an_accelerator_are_of_all_replicas_together():
+    rows = images("mlp", steps=2, repeats=1, batch_size=2, num_replicas=2)
+    assert [(row["dtype"], row["replicas"]) for row in rows] == [
+        (dtype, number) for dtype in ("float32", "bfloat16") for number in (1, 2)
+    ]
+    (row,) = launch("mlp", steps=2, repeats=1, batch_size=2)
+    assert row["scan_over_steps"] > 0
 
 
 def test_every_measurement_of_compiling_starts_from_nothing():

@@ -1,0 +1,152 @@
+"""What a GPU or a TPU reaches: rates, and shares of what it can do, each within one run.
+
+    python -m benchmarks.accelerator --out=benchmarks/results/accelerator.json
+
+- images: ResNet-20 on images of 32×32 pixels, in float32 and bfloat16, alone and as replicas side
+  by side (strategy "vmap"); images a second, of all together.
+- launch: the epoch of one program over the same steps launched one by one from the host.
+- vit: ViT-B/16 at 224 in bfloat16, as a share of what a product of large bfloat16 matrices reaches.
+  Counted are the products of the forward pass, three times, as a backward pass has two for each.
+- prune: of ViT-B/16's weights, over reading them 32 times, a pass for each bit of a float32.
+
+R replicas against R runs are in `benchmarks.replicas`, PyTorch in `benchmarks.pytorch_step`.
+"""
+
+import argparse
+import statistics
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from benchmarks.epochs import Epochs
+from benchmarks.measure import median_ratio, report, seconds_in_turn
+from benchmarks.prune import NETWORKS, WAYS, weights_and_masks
+from benchmarks.replicas import Networks, Task
+
+DTYPES = ("float32", "bfloat16")
+READS = 32
+
+
+def images(
+    network: str, steps: int, repeats: int, batch_size: int = 128, num_replicas: int = 8
+) -> list[dict]:
+    """Images a second of a network, and of replicas of it together."""
+    rows = []
+    for dtype in DTYPES:
+        model = {"name": network, "dtype": dtype}
+        task = Task(model, (32, 32, 3), batch_size, steps, num_scored=500)
+        programs = {
+            1: Epochs(network, batch_size, steps, dtype=dtype),
+            num_replicas: Networks(task, num_replicas, "vmap"),
+        }
+        calls = {str(number): program for number, program in programs.items()}
+        seconds = seconds_in_turn(calls, repeats)
+        for number in programs:
+            median = statistics.median(seconds[str(number)])
+            row = {"measured": "images", "network": network, "dtype": dtype}
+            row |= {"replicas": number, "batch_size": batch_size, "steps": steps}
+            rows.append(row | {"images_per_second": number * steps * batch_size / median})
+    return rows
+
+
+def launch(network: str, steps: int, repeats: int, batch_size: int = 128) -> list[dict]:
+    """What the steps of an epoch save by being one program."""
+    epochs = Epochs(network, batch_size, steps)
+    calls = {"scan": epochs, "steps": epochs.step_by_step}
+    seconds = seconds_in_turn(calls, repeats)
+    return [
+        {
+            "measured": "launch",
+            "network": network,
+            "batch_size": batch_size,
+            "ms_per_step": 1e3 * statistics.median(seconds["scan"]) / steps,
+            "scan_over_steps": median_ratio(seconds["scan"], seconds["steps"]),
+        }
+    ]
+
+
+def vit_products(tokens: int = 197, width: int = 768, depth: int = 12, classes: int = 1000) -> int:
+    """Multiplications and additions of the forward pass of ViT-B/16 on an image."""
+    block = 12 * tokens * width**2 + 2 * tokens**2 * width
+    patches = (tokens - 1) * (16 * 16 * 3) * width
+    return 2 * (depth * block + patches + width * classes)
+
+
+def product(size: int) -> partial:
+    """Eight products of two square bfloat16 matrices, one after the other."""
+    matrix = jnp.full((size, size), 1 / size, jnp.bfloat16)
+
+    @jax.jit
+    def multiplied(left: jax.Array, right: jax.Array) -> jax.Array:
+        return lax.fori_loop(0, 8, lambda _, product: product @ right, left)
+
+    return partial(multiplied, matrix, matrix)
+
+
+def vit(repeats: int, batch_size: int, steps: int = 4, size: int = 8192) -> list[dict]:
+    """Operations a second in the step of ViT-B/16, beside those of a matrix product."""
+    epochs = Epochs("vit_b16", batch_size, steps, dtype="bfloat16")
+    seconds = seconds_in_turn({"step": epochs, "product": product(size)}, repeats)
+    counted = {"step": 3 * vit_products() * epochs.images, "product": 8 * 2 * size**3}
+    rates = {name: counted[name] / statistics.median(seconds[name]) for name in counted}
+    return [
+        {
+            "measured": "vit",
+            "network": "vit_b16",
+            "batch_size": batch_size,
+            "images_per_second": epochs.images / statistics.median(seconds["step"]),
+            "teraflops": rates["step"] / 1e12,
+            "product_teraflops": rates["product"] / 1e12,
+            "share_of_product": rates["step"] / rates["product"],
+        }
+    ]
+
+
+@jax.jit
+def read_many_times(params: dict) -> jax.Array:
+    """Counts weights below a bound that changes, so that every pass has to read them all."""
+
+    def count_below(i: jax.Array, total: jax.Array) -> jax.Array:
+        bound = i / READS
+        return total + sum(jnp.sum(weight < bound) for weight in params.values())
+
+    return lax.fori_loop(0, READS, count_below, jnp.int32(0))
+
+
+def pruning(network: str, repeats: int) -> list[dict]:
+    """A prune over reading the weights as often as a weight has bits."""
+    params, masks = weights_and_masks(NETWORKS[network])
+    pruned, read = partial(WAYS["prune"], params, masks), partial(read_many_times, params)
+    seconds = seconds_in_turn({"prune": pruned, "read": read}, repeats)
+    return [
+        {
+            "measured": "prune",
+            "network": network,
+            "weights": sum(mask.size for mask in masks.values()),
+            "ms": 1e3 * statistics.median(seconds["prune"]),
+            f"over_{READS}_reads": median_ratio(seconds["prune"], seconds["read"]),
+        }
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=256, help="of ResNet-20 in an epoch")
+    parser.add_argument("--vit-batch-size", type=int, default=128)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--out")
+    options = parser.parse_args()
+    if jax.default_backend() == "cpu":
+        parser.error("no accelerator; allowed: a GPU or a TPU")
+    rows: list[dict[str, Any]] = images("resnet20", options.steps, options.repeats)
+    rows += launch("resnet20", options.steps, options.repeats)
+    rows += vit(options.repeats, options.vit_batch_size)
+    rows += pruning("ViT-B/16", options.repeats)
+    report(rows, options.out)
+
+
+if __name__ == "__main__":
+    main()
