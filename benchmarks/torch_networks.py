@@ -1,10 +1,10 @@
 """Masked train steps in PyTorch, written plainly, for `benchmarks.pytorch_step`.
 
-It runs in an environment of its own, which has torch. Its arguments are network, layout of the
-images, way of masking, batch size and steps in a turn. It prints the number of the network's
+It runs in an environment of its own, which has torch. It prints the number of the network's
 parameters, and then, for every line that it reads, the seconds that a turn has taken.
 """
 
+import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -131,24 +131,43 @@ MASKING = {"buffers": masking_by_buffers, "numpy": masking_by_numpy}
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("network", choices=NETWORKS)
+    parser.add_argument("--layout", choices=LAYOUTS, default="contiguous")
+    parser.add_argument("--masks", choices=MASKING, default="buffers")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--compile", action="store_true", help="the network, by torch.compile")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch-size", type=int, required=True)
+    parser.add_argument("--steps", type=int, required=True, help="in a turn")
+    return parser.parse_args()
+
+
 def main() -> None:
-    network, layout = NETWORKS[sys.argv[1]](), LAYOUTS[sys.argv[2]]
-    batch_size, steps = int(sys.argv[4]), int(sys.argv[5])
-    network = network.to(memory_format=layout).train()
-    mask_gradients, mask_weights = MASKING[sys.argv[3]](network)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
-    shape = (1, 28, 28) if sys.argv[1] == "lenet_300_100" else (3, 32, 32)
-    images = torch.randn(batch_size, *shape).contiguous(memory_format=layout)
-    labels = torch.randint(0, 10, (batch_size,))
+    options = parsed()
+    layout, device = LAYOUTS[options.layout], options.device
+    network = NETWORKS[options.network]().to(device, memory_format=layout).train()
     print(sum(parameter.numel() for parameter in network.parameters()), flush=True)
+    mask_gradients, mask_weights = MASKING[options.masks](network)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    shape = (1, 28, 28) if options.network == "lenet_300_100" else (3, 32, 32)
+    images = torch.randn(options.batch_size, *shape).contiguous(memory_format=layout).to(device)
+    labels = torch.randint(0, 10, (options.batch_size,)).to(device)
+    logits = torch.compile(network) if options.compile else network
+    is_lower = options.dtype == "bfloat16"
     for _ in sys.stdin:
         started = time.perf_counter()
-        for _ in range(steps):
+        for _ in range(options.steps):
             optimizer.zero_grad(set_to_none=True)
-            functional.cross_entropy(network(images), labels).backward()
+            with torch.autocast(device, torch.bfloat16, enabled=is_lower):
+                loss = functional.cross_entropy(logits(images), labels)
+            loss.backward()
             mask_gradients()
             optimizer.step()
             mask_weights()
+        if device != "cpu":
+            torch.cuda.synchronize()
         print(time.perf_counter() - started, flush=True)
 
 
