@@ -3,11 +3,14 @@
     python -m benchmarks.accelerator --out=benchmarks/results/accelerator.json
 
 - images: ResNet-20 on images of 32×32 pixels, in float32 and bfloat16, alone and as replicas side
-  by side (strategy "vmap"); images a second, of all together.
-- launch: the epoch of one program over the same steps launched one by one from the host.
+  by side (strategy "vmap"), which are evaluated on 500 images besides; images a second, of all
+  together.
+- launch: the epoch of one program over the same steps launched one by one from the host, each of
+  which has to draw the order of the images anew.
 - vit: ViT-B/16 at 224 in bfloat16, as a share of what a product of large bfloat16 matrices reaches.
   Counted are the products of the forward pass, three times, as a backward pass has two for each.
-- prune: of ViT-B/16's weights, over reading them 32 times, a pass for each bit of a float32.
+- prune: of ViT-B/16's weights, over reading them 32 times, as often as a float32 has bits; a
+  yardstick, as the search reads them 16 times and more.
 
 R replicas against R runs are in `benchmarks.replicas`, PyTorch in `benchmarks.pytorch_step`.
 """
@@ -44,6 +47,7 @@ def images(
         }
         calls = {str(number): program for number, program in programs.items()}
         seconds = seconds_in_turn(calls, repeats)
+        _check_steps(programs[1], (repeats + 1) * steps)
         for number in programs:
             median = statistics.median(seconds[str(number)])
             row = {"measured": "images", "network": network, "dtype": dtype}
@@ -52,11 +56,18 @@ def images(
     return rows
 
 
+def _check_steps(epochs: Epochs, steps: int) -> None:
+    """A network whose loss is not finite takes no further steps, and would be told to be fast."""
+    if int(epochs.state.step) != steps:
+        raise ValueError(f"{int(epochs.state.step)} steps were taken; allowed: {steps}")
+
+
 def launch(network: str, steps: int, repeats: int, batch_size: int = 128) -> list[dict]:
     """What the steps of an epoch save by being one program."""
     epochs = Epochs(network, batch_size, steps)
     calls = {"scan": epochs, "steps": epochs.step_by_step}
     seconds = seconds_in_turn(calls, repeats)
+    _check_steps(epochs, 2 * (repeats + 1) * steps)
     return [
         {
             "measured": "launch",
@@ -76,8 +87,8 @@ def vit_products(tokens: int = 197, width: int = 768, depth: int = 12, classes: 
 
 
 def product(size: int) -> partial:
-    """Eight products of two square bfloat16 matrices, one after the other."""
-    matrix = jnp.full((size, size), 1 / size, jnp.bfloat16)
+    """Eight products of square bfloat16 matrices, one after the other; their scale stays."""
+    matrix = (jax.random.normal(jax.random.key(0), (size, size)) / size**0.5).astype(jnp.bfloat16)
 
     @jax.jit
     def multiplied(left: jax.Array, right: jax.Array) -> jax.Array:
@@ -90,6 +101,7 @@ def vit(repeats: int, batch_size: int, steps: int = 4, size: int = 8192) -> list
     """Operations a second in the step of ViT-B/16, beside those of a matrix product."""
     epochs = Epochs("vit_b16", batch_size, steps, dtype="bfloat16")
     seconds = seconds_in_turn({"step": epochs, "product": product(size)}, repeats)
+    _check_steps(epochs, (repeats + 1) * steps)
     counted = {"step": 3 * vit_products() * epochs.images, "product": 8 * 2 * size**3}
     rates = {name: counted[name] / statistics.median(seconds[name]) for name in counted}
     return [
@@ -121,12 +133,14 @@ def pruning(network: str, repeats: int) -> list[dict]:
     params, masks = weights_and_masks(NETWORKS[network])
     pruned, read = partial(WAYS["prune"], params, masks), partial(read_many_times, params)
     seconds = seconds_in_turn({"prune": pruned, "read": read}, repeats)
+    read_bytes = READS * sum(weight.nbytes for weight in params.values())
     return [
         {
             "measured": "prune",
             "network": network,
             "weights": sum(mask.size for mask in masks.values()),
             "ms": 1e3 * statistics.median(seconds["prune"]),
+            "gigabytes_read_per_second": read_bytes / 1e9 / statistics.median(seconds["read"]),
             f"over_{READS}_reads": median_ratio(seconds["prune"], seconds["read"]),
         }
     ]

@@ -5,7 +5,7 @@
 Each network is trained for an epoch and evaluated, on random images, with a seed and a max_lr of
 its own: as replicas with `silo_jax.training.replica_epochs.ReplicaEpochs`, and in turn with the
 programs of a run. "replicas_over_one_by_one" is the ratio of the two times. A study compiles the
-programs of one of the two ways, once. Takes 15 minutes on two cores, most of it ResNet-20 under
+programs of one of the two ways, once. Takes half an hour on two cores, most of it ResNet-20 under
 "vmap", where XLA has no fast convolution for the CPU.
 """
 

@@ -146,6 +146,9 @@ def parsed() -> argparse.Namespace:
 
 def main() -> None:
     options = parsed()
+    if options.device != "cpu":
+        torch.set_float32_matmul_precision("high")  # TF32, as JAX does by default
+        torch.backends.cudnn.benchmark = True
     layout, device = LAYOUTS[options.layout], options.device
     network = NETWORKS[options.network]().to(device, memory_format=layout).train()
     print(sum(parameter.numel() for parameter in network.parameters()), flush=True)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import cached_property
@@ -22,6 +23,7 @@ from silo_jax.reporting.comparison.numbers import (
     overall_difference,
     scores,
 )
+from silo_jax.reporting.comparison.text import notes
 from silo_jax.reporting.oracle import read_oracle
 from silo_jax.reporting.oracle.numbers import (
     Share,
@@ -37,8 +39,8 @@ from silo_jax.reporting.paired import Paired
 FOLDER = Path(__file__).parents[1] / "benchmarks/results/studies"
 KINDS = ("compare", "oracle", "premise", "tune")
 # Test accuracy of ResNet-20 on CIFAR-10 by density, LR rewinding: Renda, Frankle & Carbin 2020,
-# medians of the data published with the paper.
-RENDA = {1.0: 91.71, 0.512: 92.29, 0.210: 91.89, 0.107: 91.01}
+# medians of the data published with the paper (rewinding-iclr20-public).
+RENDA = {1.0: 91.71, 0.107: 91.01}
 DATA_SETS = {"digits": "digits", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 NETWORKS = {"mlp": "MLP", "lenet_300_100": "LeNet-300-100", "resnet20": "ResNet-20"}
 MOMENTS = {
@@ -92,20 +94,25 @@ class Study:
         return read_comparison(self.folder / "compare")
 
     @property
+    def choosing(self) -> str:
+        """Which of the seeds chose max_lr."""
+        few, seeds = len(self.comparison.tuning_seeds), len(self.comparison.seeds)
+        return "all seeds" if few == seeds else f"the first {few} of {seeds} seeds"
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know of the comparison."""
+        return notes(self.comparison)
+
+    @property
     def tried(self) -> dict[str, Comparison]:
         """Further comparisons, by the names of their folders."""
-        folders = [path for path in self.folder.iterdir() if path.name not in KINDS]
-        return {path.name: read_comparison(path) for path in sorted(folders)}
+        folders = [path for path in self._folders if path.name not in KINDS]
+        return {path.name: read_comparison(path) for path in folders}
 
     def scores(self, way: str) -> Scores:
         """With each schedule's max_lr chosen in a way: "tuned" or in "hindsight"."""
         return scores(self.comparison, way)
-
-    @property
-    def at_edge(self) -> bool:
-        """Whether SILO's max_lr is the largest or smallest of the grid in any way of choosing."""
-        own = self.comparison.reference
-        return any(self.comparison.at_edge(way, own) for way in self.comparison.ways)
 
     def contest(self, way: str) -> Contest:
         """SILO against its best rival."""
@@ -139,13 +146,30 @@ class Study:
         return accuracy_differences(self.oracle)[1]
 
     @property
-    def times_the_steps(self) -> float:
-        """Of the Oracle over SILO."""
-        return cost(self.oracle.grid).steps / cost(self.oracle.silo).steps
+    def times_the_steps(self) -> tuple[float, float]:
+        """Steps of the Oracle over those of SILO; and with SILO's, those of `tune`."""
+        oracle, own = cost(self.oracle.grid).steps, cost(self.oracle.silo).steps
+        tuned = 0.0
+        if self.has("tune"):
+            tuned = sum(float(row["steps"]) for row in _rows(self.folder / "tune/grid.csv"))
+        return oracle / own, oracle / (own + tuned)
+
+    @property
+    def bounds_at_edge(self) -> bool:
+        """Whether a bound that `tune` found is the smallest or largest value that it tried."""
+        tried = defaultdict(set)
+        if not self.has("tune"):
+            return False
+        for row in _rows(self.folder / "tune/grid.csv"):
+            tried[row["cycle"]].add(float(row["max_lr"]))
+        return any(
+            not min(tried[row["cycle"]]) < float(row["max_lr"]) < max(tried[row["cycle"]])
+            for row in _rows(self.folder / "tune/choices.csv")
+        )
 
     @cached_property
     def widths(self) -> dict[tuple[str, str], np.ndarray]:
-        """By quantity and moment, over cycles, the mean over seeds of the first width over it."""
+        """By quantity and moment, (seeds, cycles): the first cycle's width over each one's."""
         found: dict[tuple[str, str, str], dict[int, float]] = defaultdict(dict)
         for row in _rows(self.folder / "premise/widths.csv"):
             if row["layer"] == "network":
@@ -155,7 +179,11 @@ class Study:
         for (quantity, moment, _), by_cycle in found.items():
             widths = np.array([by_cycle[cycle] for cycle in sorted(by_cycle)])
             factors[quantity, moment].append(widths[0] / widths)
-        return {key: np.mean(value, axis=0) for key, value in factors.items()}
+        return {key: np.array(value) for key, value in factors.items()}
+
+    def narrowing(self, quantity: str, moment: str) -> np.ndarray:
+        """How many times narrower each cycle's width is than the first one's, the mean of seeds."""
+        return self.widths[quantity, moment].mean(axis=0)
 
     @property
     def densities(self) -> np.ndarray:
@@ -168,7 +196,11 @@ class Study:
     @property
     def commands(self) -> list[Command]:
         """How each part was made."""
-        return [_command(path) for path in sorted(self.folder.iterdir()) if path.is_dir()]
+        return [_command(path) for path in self._folders]
+
+    @property
+    def _folders(self) -> list[Path]:
+        return sorted(path for path in self.folder.iterdir() if path.is_dir())
 
 
 def all_studies() -> list[Study]:
@@ -179,8 +211,10 @@ def all_studies() -> list[Study]:
 
 def pruned_accuracy(found: Scores, option: str) -> str:
     """Mean test accuracy over the pruned cycles, ± a standard deviation over seeds."""
-    stats = over_present(over_pruned(found.test)[found.options.index(option)])
-    return format_spread(float(stats.mean), float(stats.std))
+    test = over_pruned(found.test)[found.options.index(option)]
+    stats = over_present(test)
+    few = "" if stats.seeds == len(test) else f" ({stats.seeds} of {len(test)} seeds)"
+    return f"{format_spread(float(stats.mean), float(stats.std))} %{few}"
 
 
 def options_tried(comparison: Comparison) -> list[tuple[str, str, str, Paired]]:
@@ -217,6 +251,7 @@ def total(shares: Iterable[Share]) -> Share:
 
 def _command(folder: Path) -> Command:
     command = json.loads((folder / "environment.json").read_text())["command"]
+    command = re.sub(r" --(cells|wait)=\S+", "", command)  # of the last of several shares
     tables = [folder / name for name in ("cells.csv", "grid.csv", "silo.csv")]
     if tables[0].exists():
         tables = tables[:1]

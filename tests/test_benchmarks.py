@@ -8,7 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.accelerator import READS, images, launch, read_many_times, vit_products
+from benchmarks.accelerator import (
+    READS,
+    images,
+    launch,
+    product,
+    read_many_times,
+    vit_products,
+)
 from benchmarks.checkpointing import checkpoint_size, measure
 from benchmarks.epochs import Epochs, without_masks
 from benchmarks.input_pipeline import HEIGHT, WIDTH, images_per_second, write_images
@@ -99,19 +106,32 @@ def test_the_products_of_vit_are_its_published_number():
     assert vit_products() / 2 == pytest.approx(17.6e9, rel=0.005)
 
 
+def test_a_chain_of_matrix_products_keeps_its_scale():
+    assert 0.2 < float(jnp.std(product(64)().astype(jnp.float32)) * 64**0.5) < 5
+
+
 def test_weights_are_read_as_often_as_is_said():
     params = {"a": jnp.linspace(0, 1, 64, endpoint=False), "b": jnp.full((2, 2), 0.5)}
     weights = np.concatenate([np.ravel(leaf) for leaf in params.values()])
     assert int(read_many_times(params)) == sum(np.sum(weights < i / READS) for i in range(READS))
 
 
-def test_rates_of_an_accelerator_are_of_all_replicas_together():
+def test_rates_of_an_accelerator_are_of_all_replicas_together(monkeypatch):
+    def timed(programs, repeats):
+        for program in programs.values():
+            for _ in range(repeats + 1):
+                program()
+        return {name: [{"scan": 0.5}.get(name, 2.0)] * repeats for name in programs}
+
+    monkeypatch.setattr("benchmarks.accelerator.seconds_in_turn", timed)
     rows = images("mlp", steps=2, repeats=1, batch_size=2, num_replicas=2)
     assert [(row["dtype"], row["replicas"]) for row in rows] == [
         (dtype, number) for dtype in ("float32", "bfloat16") for number in (1, 2)
     ]
+    assert [row["images_per_second"] for row in rows] == [2 * 2 / 2.0, 2 * 2 * 2 / 2.0] * 2
     (row,) = launch("mlp", steps=2, repeats=1, batch_size=2)
-    assert row["scan_over_steps"] > 0
+    assert row["ms_per_step"] == 1e3 * 0.5 / 2
+    assert row["scan_over_steps"] == 0.5 / 2.0
 
 
 def test_every_measurement_of_compiling_starts_from_nothing():

@@ -7,6 +7,8 @@ import pytest
 
 from silo_jax.reporting import write_report
 from silo_jax.reporting.comparison import read_comparison
+from silo_jax.reporting.comparison.data import grid_rows
+from silo_jax.reporting.comparison.lines import choice_lines
 from silo_jax.reporting.comparison.tables import accuracy_table
 from silo_jax.reporting.comparison.text import headline, notes
 from silo_jax.reporting.page import Strong
@@ -14,6 +16,7 @@ from tests.reporting_comparison import (
     CHOSEN,
     CYCLES,
     FIGURES,
+    GRID,
     OPTIONS,
     SEEDS,
     accuracy,
@@ -154,6 +157,19 @@ def test_seeds_that_do_not_choose_need_only_what_was_chosen(tmp_path: Path) -> N
     write_comparison(tmp_path, lacking, tuning_seeds=(0,))
     (told, *_) = notes(read_comparison(tmp_path))
     assert told.startswith("Unfinished comparison: 2 of 21 networks lack cycles; silo has 5 of 7.")
+
+
+def test_how_max_lr_was_chosen_is_shown_for_the_seeds_that_chose(tmp_path: Path) -> None:
+    rows = [row for row in cell_rows() if row["max_lr"] in CHOSEN.values() or row["seed"] == 0]
+    write_comparison(tmp_path, rows, tuning_seeds=(0,))
+    comparison = read_comparison(tmp_path)
+    (line,) = [x for x in choice_lines(comparison) if (x.name, x.told["cycle"]) == ("silo", 0)]
+    np.testing.assert_array_equal(line.x, GRID)
+    of_seed_0 = [accuracy("silo", max_lr, 0, 0) + 1 for max_lr in GRID]
+    np.testing.assert_allclose(line.y, of_seed_0)
+    of_silo = [row for row in grid_rows(comparison) if row["option"] == "silo"]
+    assert [row["dense_val_mean"] for row in of_silo] == pytest.approx(of_seed_0)
+    assert {row["all_seeds"] for row in of_silo} == {1}
 
 
 def test_cycle_that_no_network_survived_is_left_out(tmp_path: Path) -> None:

@@ -1,9 +1,24 @@
 """The page of results: it is what the studies have left, and tells of all of them."""
 
 import json
+from types import SimpleNamespace
 
-from docs.results_numbers import FOLDER, RENDA, Study, all_studies
-from docs.results_page import FIGURES, PAGE, figures, page, verdict_on_schedules
+import numpy as np
+import pytest
+
+from docs.results_numbers import FOLDER, MOMENTS, RENDA, Study, all_studies
+from docs.results_page import (
+    FIGURES,
+    PAGE,
+    figures,
+    page,
+    verdict_on_intervals,
+    verdict_on_schedules,
+    verdict_on_the_oracle,
+    verdict_on_widths,
+)
+from silo_jax.reporting.oracle.numbers import Share
+from silo_jax.reporting.paired import Paired
 from tests.reporting_comparison import accuracy, cell_rows, write_comparison
 
 
@@ -11,6 +26,57 @@ def test_the_page_is_that_of_the_committed_studies():
     studies = all_studies()
     assert PAGE.read_text() == page(studies)
     assert {path.stem for path in FIGURES.iterdir()} == set(figures(studies))
+
+
+def searched(difference, silo=3, constant=2, cycles=3):
+    return SimpleNamespace(
+        inside=(Share(silo, cycles), Share(constant, cycles), 2.0),
+        behind_oracle=Paired(*difference, pairs=3),
+        oracle=SimpleNamespace(tolerance=0.5),
+        times_the_steps=(9.0, 4.0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("silo", "label"), [(3, "Holds"), (2, "Holds in part"), (1, "Does not hold")]
+)
+def test_intervals_count_against_the_best_constant(silo, label):
+    told = verdict_on_intervals([searched((0, -1, 1), silo=silo)])
+    assert told.startswith(f"**{label}.** SILO's max_lr is inside in {silo} of 3 cycles")
+
+
+@pytest.mark.parametrize(
+    ("differences", "label"),
+    [
+        ([(0.0, -0.4, 0.4), (-0.1, -0.3, 0.1)], "Holds"),
+        ([(0.0, -0.4, 0.4), (0.0, -0.9, 0.9)], "Holds in part"),
+        ([(0.0, -0.9, 0.9)], "Not shown"),
+        ([(-2.0, -3.0, -1.0)], "Does not hold"),
+        ([(0.0, float("nan"), float("nan"))], "Not shown"),
+    ],
+)
+def test_silo_is_as_good_as_the_oracle_where_the_interval_says_so(differences, label):
+    told = verdict_on_the_oracle([searched(one) for one in differences])
+    assert told.startswith(f"**{label}.** ")
+    assert "9 times" in told
+    assert "4 times" in told
+
+
+@pytest.mark.parametrize(
+    ("last", "label"),
+    [
+        ([2.0, 1.1], "Holds"),
+        ([0.9, 0.5], "Does not hold"),
+        ([0.9, 1.1], "Not shown"),
+    ],
+)
+def test_narrower_is_what_is_so_with_every_seed(last, label):
+    widths = np.array([[1.0, one] for one in last])
+    every = {(q, m): widths for q in ("gradient", "before") for m in MOMENTS}
+    assert verdict_on_widths([SimpleNamespace(widths=every)]).startswith(f"**{label}.** ")
+    first = {**every, ("gradient", "end"): 1 / widths}
+    mixed = "Not shown" if label == "Not shown" else "Holds in part"
+    assert verdict_on_widths([SimpleNamespace(widths=first)]).startswith(f"**{mixed}.** ")
 
 
 def better_silo(option, max_lr, cycle, seed):
@@ -33,7 +99,7 @@ def test_a_schedule_that_wins_everywhere_is_said_to(tmp_path):
     won = cifar_study(tmp_path / "won", rows=cell_rows(test=better_silo))
     told = verdict_on_schedules({"hindsight": [won]})
     assert told.startswith("**Holds.** ")
-    assert "in 1 of 1 studies, better in 1 and worse in 0." in told
+    assert "in 1 of 1 study, and in 0 the 95 % interval rules that out" in told
     assert verdict_on_schedules({"hindsight": [won, lost]}).startswith("**Holds in part.** ")
     assert verdict_on_schedules({"hindsight": [lost]}).startswith("**Does not hold.** ")
 
@@ -47,4 +113,4 @@ def test_what_was_tried_and_what_was_published_is_beside_it(tmp_path):
     assert f"| {RENDA[1.0]} |" in told
     assert "| schedule.upper (range) | 0.4 | 0.1 | " in told
     hindsight = told.partition("With max_lr tuned")[0]
-    assert "CIFAR-10" not in hindsight.partition("With max_lr each")[2]
+    assert "CIFAR-10" not in hindsight.partition("With max_lr chosen")[2]

@@ -51,6 +51,8 @@ def run_comparison(launcher: Launcher, comparison: Comparison) -> bool:
     seeds = experiment.config.seeds
     if comparison.tunes_first(len(seeds)):
         candidates = _tune(launcher, comparison)
+        if comparison.hindsight:
+            seeds = tuple(seed for seed in seeds if seed not in comparison.tuning_seeds)
     works = _works(experiment, candidates, seeds, end_cycle=experiment.num_cycles)
     launcher.run(works, meanwhile=partial(_write, launcher, comparison))
     return _write(launcher, comparison)

@@ -118,14 +118,16 @@ def grid_rows(comparison: Comparison) -> list[Row]:
         comparison: Results to list.
 
     Returns:
-        A row an option and max_lr: of the dense network, and the mean over all cycles, of the
-        seeds that have all of them; ``tuned`` and ``hindsight`` mark what was chosen.
+        A row an option and max_lr: of the dense network, and the mean over all cycles, of those of
+        the seeds that choose which have all of them; ``tuned`` and ``hindsight`` mark what was
+        chosen.
     """
     rows = []
     for option in comparison.options:
         of_option = comparison.cells["option"] == option
         for max_lr in np.unique(comparison.cells["max_lr"][of_option]):
             table = seeds_by_cycle(comparison, comparison.cell_rows(option, max_lr), "val_accuracy")
+            table = table[:, comparison.chooses]
             every = over_present(table.mean(axis=0))
             dense = over_present(table[0])
             row = {"option": option, "max_lr": max_lr}

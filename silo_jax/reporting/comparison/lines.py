@@ -57,10 +57,10 @@ def max_lr_lines(comparison: Comparison, way: str) -> list[Line]:
 def choice_lines(comparison: Comparison) -> list[Line]:
     """Validation accuracy by the dense network's max_lr: in each cycle, and over all of them.
 
-    Only where every seed has it. The column ``chosen`` marks what was chosen on the dense network,
-    in cycle 0, and over all cycles.
+    Of the seeds that chose max_lr, and only where each of them has it. The column ``chosen`` marks
+    what was chosen on the dense network, in cycle 0, and over all cycles.
     """
-    lines = []
+    lines, chooses = [], comparison.chooses
     for option in comparison.options:
         of_option = comparison.cells["option"] == option
         max_lrs = np.unique(comparison.cells["max_lr"][of_option])
@@ -72,6 +72,7 @@ def choice_lines(comparison: Comparison) -> list[Line]:
         )
         if not tables.size:
             continue
+        tables = tables[..., chooses]
         lines.append(_choice(comparison, option, max_lrs, EVERY, tables.mean(axis=(1, 2))))
         for cycle in range(tables.shape[1]):
             means = tables[:, cycle].mean(axis=-1)

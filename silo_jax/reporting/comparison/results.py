@@ -76,6 +76,11 @@ class Comparison:
         return tuple(self.config["seeds"])
 
     @property
+    def chooses(self) -> NDArray[np.bool_]:
+        """Marks, of the seeds, those that chose max_lr."""
+        return np.isin(self.seeds, self.tuning_seeds)
+
+    @property
     def num_cycles(self) -> int:
         """Cycles every cell was asked for, the dense one included."""
         return int(self.config["pruning"]["num_cycles"])

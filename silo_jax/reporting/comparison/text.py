@@ -261,6 +261,8 @@ def captions(comparison: Comparison) -> dict[str, str]:
     """Describes the figures and the table of time, by name."""
     seeds, reference = len(comparison.seeds), comparison.reference
     band = f"; bands are ± one sample standard deviation over {seeds} seeds" if seeds > 1 else ""
+    few = len(comparison.tuning_seeds)
+    choosing = "every seed" if few == seeds else f"each of the first {few} seeds, which choose,"
     hindsight = way_that_counts(comparison) == "hindsight"
     counts = ", with max_lr chosen in hindsight" if hindsight else ""
     stripe = f"; the light green stripe is the claimed {CLAIMED[0]:g} to {CLAIMED[1]:g} percentage "
@@ -278,7 +280,7 @@ def captions(comparison: Comparison) -> dict[str, str]:
         "max_lr_by_cycle": "max_lr of each cycle. Lines that lie on each other show their markers "
         "in turn.",
         "accuracy_by_max_lr": "Mean validation accuracy by the max_lr of the dense network, of "
-        "the dense network and over all cycles, where every seed has them; rings mark what was "
+        f"the dense network and over all cycles, where {choosing} has them; rings mark what was "
         "chosen. Values more than 15 percentage points below the best lie outside.",
         "time": "What each option cost, over all its max_lr and seeds; networks that diverged are "
         "counted as far as they went.",
