@@ -43,6 +43,7 @@ KINDS = ("compare", "oracle", "premise", "tune")
 RENDA = {1.0: 91.71, 0.107: 91.01}
 DATA_SETS = {"digits": "digits", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 NETWORKS = {"mlp": "MLP", "lenet_300_100": "LeNet-300-100", "resnet20": "ResNet-20"}
+REWOUND = {"weights": "weights rewound", "lr": "LR rewound"}
 MOMENTS = {
     "initialisation": "at a cycle's start",
     "warmed_up": "after its warm-up",
@@ -73,14 +74,13 @@ class Study:
     @property
     def title(self) -> str:
         model = self.config["model"]["name"].partition(":")[2] or self.config["model"]["name"]
-        rewound = {"weights": "weights rewound", "lr": "LR rewound"}
-        return ", ".join(
-            (
-                DATA_SETS[self.config["data"]["name"]],
-                NETWORKS.get(model, model),
-                rewound[self.config["rewind"]["policy"]],
-            )
+        parts = (
+            DATA_SETS[self.config["data"]["name"]],
+            NETWORKS.get(model, model),
+            REWOUND[self.config["rewind"]["policy"]],
+            f"{self.config['pruning']['num_cycles']} cycles",
         )
+        return ", ".join(parts)
 
     @property
     def protocol(self) -> tuple[int, float, int, float]:
