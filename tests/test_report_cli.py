@@ -138,9 +138,9 @@ def write_facts(folder: Path, experiment: Any, study: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("cycles", "told"),
     [
-        (1, ("12 of 12 networks lack", "of 6 each, silo has 0, warmup is not started")),
-        (8, ("10 of 12 networks lack", "of 6 each, silo has 2, warmup is not started")),
-        (27, ("3 of 12 networks lack", "of 6 each, warmup has 3")),
+        (1, ("12 of 12 networks lack", "silo has 0 of 6, warmup is not started")),
+        (8, ("10 of 12 networks lack", "silo has 2 of 6, warmup is not started")),
+        (27, ("3 of 12 networks lack", "lack cycles; warmup has 3 of 6.")),
     ],
 )
 def test_a_comparison_that_is_going_on_is_told(tmp_path, cycles, told, capsys):
