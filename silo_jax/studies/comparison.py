@@ -108,8 +108,8 @@ def _cells(
 def _found(launcher: Launcher, comparison: Comparison) -> Found:
     """What every cell has reached, those included that are not to be run any further."""
     experiment, found = launcher.experiment, {}
+    seeds = experiment.config.seeds
     for candidate in comparison.candidates:
-        seeds = experiment.config.seeds
         (work,) = _works(experiment, [candidate], seeds, end_cycle=experiment.num_cycles)
         reached = {
             cell.seed: read_cell(launcher.directory, work, cell, experiment) for cell in work.cells
