@@ -24,7 +24,7 @@ from silo_jax.reporting.comparison.numbers import (
     scores,
 )
 from silo_jax.reporting.comparison.text import notes
-from silo_jax.reporting.oracle import read_oracle
+from silo_jax.reporting.oracle import OracleSearch, read_oracle
 from silo_jax.reporting.oracle.numbers import (
     Share,
     accuracy_differences,
@@ -59,13 +59,20 @@ class Command(NamedTuple):
     seconds: float
 
 
+class Tried(NamedTuple):
+    """A comparison under another setting than a study's own, and what is set otherwise in it."""
+
+    changes: str
+    comparison: Comparison
+
+
 class Study:
     """What was found for one network and one way of rewinding."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         paths = (folder / kind / "config.json" for kind in KINDS)
-        self.config = json.loads(next(path for path in paths if path.exists()).read_text())
+        self.config = _config(next(path.parent for path in paths if path.exists()))
 
     def has(self, kind: str) -> bool:
         """Whether there is a comparison ("compare"), an Oracle or a premise."""
@@ -105,10 +112,15 @@ class Study:
         return notes(self.comparison)
 
     @property
-    def tried(self) -> dict[str, Comparison]:
-        """Further comparisons, by the names of their folders."""
+    def tried(self) -> list[Tried]:
+        """Further comparisons."""
         folders = [path for path in self._folders if path.name not in KINDS]
-        return {path.name: read_comparison(path) for path in folders}
+        return [Tried(self._changes(path), read_comparison(path)) for path in folders]
+
+    def _changes(self, folder: Path) -> str:
+        """The fields that differ from those of the study's comparison."""
+        own, other = (_fields(_config(path)) for path in (self.folder / "compare", folder))
+        return ", ".join(f"{k}={v}" for k, v in other.items() if v != own.get(k))
 
     def scores(self, way: str) -> Scores:
         """With each schedule's max_lr chosen in a way: "tuned" or in "hindsight"."""
@@ -129,7 +141,7 @@ class Study:
         return overall_difference(self.scores(way), self.comparison.reference, schedule)
 
     @cached_property
-    def oracle(self):
+    def oracle(self) -> OracleSearch:
         return read_oracle(self.folder / "oracle")
 
     @property
@@ -258,6 +270,19 @@ def _command(folder: Path) -> Command:
     rows = [row for table in tables if table.exists() for row in _rows(table)]
     seconds = sum(float(row["seconds"]) for row in rows if row["seconds"])
     return Command(folder.name, command, seconds or float("nan"))
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "config.json").read_text())
+
+
+def _fields(config: dict[str, Any]) -> dict[str, Any]:
+    """All fields by their full names, "schedule.lower"."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        below = _fields(value) if isinstance(value, dict) else {}
+        found |= {f"{name}.{k}": v for k, v in below.items()} or {name: value}
+    return found
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -109,8 +109,11 @@ def test_what_was_tried_and_what_was_published_is_beside_it(tmp_path):
         tmp_path / "range", along="schedule.upper", options=("0.2", "0.4"), chosen={"tuned": 0.1}
     )
     study = cifar_study(tmp_path, chosen={"tuned": 0.1})
+    longer = json.loads((tmp_path / "range/config.json").read_text())
+    longer["training"]["epochs_per_cycle"] = 3
+    (tmp_path / "range/config.json").write_text(json.dumps(longer))
     told = page([*all_studies(), study])
     assert f"| {RENDA[1.0]} |" in told
-    assert "| schedule.upper (range) | 0.4 | 0.1 | " in told
+    assert "| training.epochs_per_cycle=3 | upper 0.4 | 0.1 | " in told
     hindsight = told.partition("With max_lr tuned")[0]
     assert "CIFAR-10" not in hindsight.partition("With max_lr chosen")[2]
