@@ -229,20 +229,6 @@ def pruned_accuracy(found: Scores, option: str) -> str:
     return f"{format_spread(float(stats.mean), float(stats.std))} %{few}"
 
 
-def options_tried(comparison: Comparison) -> list[tuple[str, str, str, Paired]]:
-    """Of each option its name, max_lr, accuracy, and how far the reference is ahead of it."""
-    found = scores(comparison, comparison.ways[-1])
-    return [
-        (
-            option,
-            f"{found.max_lr[place]:.3g}",
-            pruned_accuracy(found, option),
-            overall_difference(found, comparison.reference, option),
-        )
-        for place, option in enumerate(found.options)
-    ]
-
-
 def beside_renda(study: Study) -> list[tuple[float, list[str], float | None]]:
     """By density in per cent: accuracy of each schedule, and Renda et al.'s if it is there."""
     found = study.scores("tuned")

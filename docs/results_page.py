@@ -19,9 +19,9 @@ from docs.results_numbers import (
     Study,
     all_studies,
     beside_renda,
-    options_tried,
     total,
 )
+from docs.results_why import on_raising, options_tried, raised
 from silo_jax.reporting import style
 from silo_jax.reporting.comparison.figures import accuracy_by_density
 from silo_jax.reporting.comparison.numbers import CLAIMED
@@ -69,6 +69,9 @@ def page(studies: list[Study]) -> str:
         claimed=CLAIMED,
         time=time,
         options_tried=options_tried,
+        held=[study for study in compared if "warmup" in study.comparison.options],
+        on_raising=on_raising,
+        raised=raised,
         beside_renda=beside_renda,
     )
 

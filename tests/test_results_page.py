@@ -17,6 +17,8 @@ from docs.results_page import (
     verdict_on_the_oracle,
     verdict_on_widths,
 )
+from docs.results_why import on_raising, raised
+from silo_jax.reporting.comparison import read_comparison
 from silo_jax.reporting.oracle.numbers import Share
 from silo_jax.reporting.paired import Paired
 from tests.reporting_comparison import accuracy, cell_rows, write_comparison
@@ -102,6 +104,26 @@ def test_a_schedule_that_wins_everywhere_is_said_to(tmp_path):
     assert "in 1 of 1 study, and in 0 the 95 % interval rules that out" in told
     assert verdict_on_schedules({"hindsight": [won, lost]}).startswith("**Holds in part.** ")
     assert verdict_on_schedules({"hindsight": [lost]}).startswith("**Does not hold.** ")
+
+
+def test_raising_max_lr_is_told_from_a_max_lr_that_was_too_small(tmp_path):
+    """Warmup loses 3 points a pruned cycle when it starts at 0.05, and is tuned to 0.1."""
+
+    def test(option, max_lr, cycle, seed):
+        held_low = option == "warmup" and max_lr == 0.05
+        return 90 + 0.1 * seed - 0.2 * (option == "warmup") - 3 * cycle * held_low
+
+    options = ("silo", "warmup")
+    write_comparison(tmp_path, cell_rows(options, test=test), options=options)
+    comparison = read_comparison(tmp_path)
+    low, *others = raised(comparison)
+    assert low.overall.mean == pytest.approx(0.2 + 3 * (1 + 2 + 3 + 4) / 4)
+    assert low.last.mean == pytest.approx(0.2 + 3 * 4)
+    assert [one.overall.mean for one in others] == pytest.approx([0.2, 0.2])
+    assert (low.max_lr, low.tuned) == (0.05, 0.1)
+    assert on_raising([comparison]).startswith(
+        "2 points or more over the pruned cycles in 1 of 3 rows; in 1 of those max_lr is smaller"
+    )
 
 
 def test_what_was_tried_and_what_was_published_is_beside_it(tmp_path):
