@@ -15,7 +15,6 @@ import numpy as np
 from silo_jax.reporting.aggregate import format_spread, over_present
 from silo_jax.reporting.comparison import Comparison, read_comparison
 from silo_jax.reporting.comparison.numbers import (
-    OWN,
     Contest,
     Scores,
     contest,
@@ -128,7 +127,7 @@ class Study:
 
     def contest(self, way: str) -> Contest:
         """SILO against its best rival."""
-        found = contest(self.scores(way), self.comparison.reference, OWN)
+        found = contest(self.scores(way), self.comparison.reference, self.comparison.apart)
         assert found, f"{self.folder}: no rival has every cycle"
         return found
 

@@ -117,8 +117,10 @@ def test_own_schedule_is_no_rival_of_the_claim_but_is_told(tmp_path: Path) -> No
     )
     write_report(tmp_path)
     rows = [row for row in read_rows(tmp_path / "tables.csv") if row["cycle"] == "3"]
-    for name in ("best", "best_other"):
-        assert {row["option"] for row in rows if row[name] == "1"} == {"gradient_matched"}
+    for name, option in (("best", "gradient_matched"), ("best_other", "cosine")):
+        assert {row["option"] for row in rows if row[name] == "1"} == {option}
+    rivals = [row for row in read_rows(tmp_path / "differences.csv") if row["best_rival"] == "1"]
+    assert {row["option"] for row in rivals} == {"cosine"}
     figure = figures.differences_by_density(read_comparison(tmp_path))
     stripes = {axes.get_title(loc="left"): len(axes.patches) for axes in figure.axes}
     assert stripes == {"cosine": 1, "constant": 1, "gradient_matched": 0, "": 0}

@@ -65,15 +65,15 @@ def accuracy_rows(comparison: Comparison) -> list[Row]:
         comparison: Results to list.
 
     Returns:
-        A row a way, cycle and option: accuracies in per cent; ``best`` by mean test accuracy and
-        ``best_other`` by mean validation accuracy; ``difference`` is reference − option in test
-        accuracy, with its 95 % interval, over ``pairs`` seeds. Rows without a cycle are means over
-        the pruned cycles, of the seeds that have all of them.
+        A row a way, cycle and option: accuracies in per cent; ``best`` by mean test accuracy and,
+        of the rivals, ``best_other`` by mean validation accuracy; ``difference`` is reference −
+        option in test accuracy, with its 95 % interval, over ``pairs`` seeds. Rows without a cycle
+        are means over the pruned cycles, of the seeds that have all of them.
     """
     rows = []
     for way in comparison.ways:
         found = scores(comparison, way)
-        rivals = rivals_by_cycle(found, comparison.reference)
+        rivals = rivals_by_cycle(found, comparison.reference, comparison.apart)
         for cycle, density in enumerate(found.density):
             options = _option_rows(found, comparison, found.val[:, cycle], found.test[:, cycle])
             for row, cycle_max_lr in zip(options, found.cycle_max_lr[:, cycle], strict=True):
@@ -154,7 +154,7 @@ def difference_rows(comparison: Comparison) -> list[Row]:
     rows: list[Row] = []
     for way in comparison.ways:
         found = scores(comparison, way)
-        met = contest(found, comparison.reference)
+        met = contest(found, comparison.reference, comparison.apart)
         for option in comparison.options:
             if option != comparison.reference and len(found.density) > 1:
                 apart = overall_difference(found, comparison.reference, option)

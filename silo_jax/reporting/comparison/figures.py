@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from silo_jax.reporting import style
 from silo_jax.reporting.comparison import lines
-from silo_jax.reporting.comparison.numbers import CLAIMED, OWN
+from silo_jax.reporting.comparison.numbers import CLAIMED
 from silo_jax.reporting.comparison.results import Comparison
 from silo_jax.reporting.lines import draw_line
 
@@ -52,7 +52,7 @@ def differences_by_density(comparison: Comparison) -> Figure:
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     panels = list(grid.flat)
     for axes, line in zip(panels, others, strict=False):
-        if comparison.along_schedules and line.name not in OWN:
+        if comparison.is_claimed(line.name):
             axes.axhspan(*CLAIMED, color=style.GREEN, alpha=0.12, linewidth=0)
         axes.axhline(0, color=style.GREY, linewidth=1)
         draw_line(axes, line, shade=0.2, **styles[line.name])

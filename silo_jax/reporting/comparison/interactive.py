@@ -9,7 +9,7 @@ from silo_jax.reporting import style
 from silo_jax.reporting.aggregate import format_percent
 from silo_jax.reporting.comparison import lines
 from silo_jax.reporting.comparison.figures import WAY_TITLES, option_styles
-from silo_jax.reporting.comparison.numbers import CLAIMED, OWN, contest, scores, way_that_counts
+from silo_jax.reporting.comparison.numbers import CLAIMED, contest, scores, way_that_counts
 from silo_jax.reporting.comparison.results import Comparison
 from silo_jax.reporting.interactive import (
     ALL,
@@ -66,11 +66,8 @@ def accuracy_by_density(comparison: Comparison) -> Interactive:
 def differences_by_density(comparison: Comparison) -> Interactive:
     """Reference − the other that is picked in test accuracy against density."""
     styles, others = option_styles(comparison), lines.difference_lines(comparison)
-    met = contest(
-        scores(comparison, way_that_counts(comparison)),
-        comparison.reference,
-        apart=OWN if comparison.along_schedules else (),
-    )
+    found = scores(comparison, way_that_counts(comparison))
+    met = contest(found, comparison.reference, comparison.apart)
     traces = [
         part
         for line in others
@@ -81,7 +78,7 @@ def differences_by_density(comparison: Comparison) -> Interactive:
             hover="density %{x:.3~%}: %{y:+.2f} points",
         )
     ]
-    claimed = [line.name for line in others if comparison.along_schedules and line.name not in OWN]
+    claimed = [line.name for line in others if comparison.is_claimed(line.name)]
     layout = {
         "xaxis": density_ticks(comparison.density),
         "yaxis": titled(f"{comparison.reference} − other, points"),

@@ -11,7 +11,6 @@ from silo_jax.reporting.comparison.results import Comparison
 from silo_jax.reporting.paired import Paired, paired_difference
 
 CLAIMED = (2.0, 4.0)
-OWN = ("gradient_matched",)  # schedules of this project's own, which the claim is not about
 
 
 class Scores(NamedTuple):
@@ -103,9 +102,10 @@ def best_other(
     return max(rivals, key=lambda option: rivals[option], default=None)
 
 
-def rivals_by_cycle(found: Scores, reference: str) -> list[str | None]:
-    """Picks the other option with the highest mean validation accuracy in each cycle."""
-    means = over_present(found.val).mean
+def rivals_by_cycle(found: Scores, reference: str, apart: Collection[str] = ()) -> list[str | None]:
+    """Picks the rival with the highest mean validation accuracy in each cycle; none is apart."""
+    no_rival = np.isin(found.options, list(apart))
+    means = np.where(no_rival[:, np.newaxis], np.nan, over_present(found.val).mean)
     return [best_other(found.options, reference, column) for column in means.T]
 
 

@@ -33,6 +33,10 @@ _CHOSEN = {
 _CHOSEN_MAY_LACK = ("max_lr", "val_accuracy", "at_edge")
 
 
+# Schedules of this project's own, which the claim is not about.
+OWN = ("gradient_matched",)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """The result files of one comparison; a table is a mapping from column name to array.
@@ -89,6 +93,15 @@ class Comparison:
     def along_schedules(self) -> bool:
         """Whether schedules are compared, about which there is a claim."""
         return self.along == "schedule"
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """Options that are compared but are no rivals."""
+        return tuple(option for option in self.options if self.along_schedules and option in OWN)
+
+    def is_claimed(self, option: str) -> bool:
+        """Whether there is a claim about the reference against an option."""
+        return self.along_schedules and option not in (self.reference, *self.apart)
 
     @property
     def cycles_done(self) -> int:

@@ -32,7 +32,7 @@ def accuracy_table(comparison: Comparison, way: str) -> Table:
         A row a cycle.
     """
     found = scores(comparison, way)
-    rivals = rivals_by_cycle(found, comparison.reference)
+    rivals = rivals_by_cycle(found, comparison.reference, comparison.apart)
     rows = [
         [
             format_percent(density),

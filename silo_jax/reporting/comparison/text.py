@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 from silo_jax.reporting.aggregate import count, format_percent, format_spread, over_present
 from silo_jax.reporting.comparison.numbers import (
     CLAIMED,
-    OWN,
     Contest,
     Scores,
     contest,
@@ -41,9 +40,9 @@ def headline(comparison: Comparison) -> str:
     found = scores(comparison, way_that_counts(comparison))
     if len(found.density) < 2:
         return "No pruned network has been trained yet, so nothing can be told about pruning."
+    met = contest(found, comparison.reference, comparison.apart)
     if not comparison.along_schedules:
-        return _plain(comparison, found, contest(found, comparison.reference))
-    met = contest(found, comparison.reference, apart=OWN)
+        return _plain(comparison, found, met)
     return " ".join([_verdict(comparison, met), *_against_own(comparison, found)])
 
 
@@ -62,9 +61,7 @@ def _verdict(comparison: Comparison, met: Contest | None) -> str:
 
 def _against_own(comparison: Comparison, found: Scores) -> list[str]:
     sentences = []
-    for own in OWN:
-        if own not in found.options:
-            continue
+    for own in comparison.apart:
         apart = overall_difference(found, comparison.reference, own)
         told = "they share no seed with every cycle"
         if apart.pairs:
@@ -234,8 +231,9 @@ def table_caption(comparison: Comparison, way: str) -> str:
             f"Mean test accuracy in per cent over {len(comparison.seeds)} seeds, ± one sample "
             "standard deviation; in parentheses the number of seeds where some are missing."
         )
+    apart = f", {' and '.join(comparison.apart)} left out," if comparison.apart else ""
     caption += (
-        f" The best mean is bold. Second column: {comparison.reference} − the best other by "
+        f" The best mean is bold. Second column: {comparison.reference} − the best other{apart} by "
         "validation accuracy at that density, in percentage points of test accuracy"
     )
     if len(comparison.seeds) > 1:
