@@ -6,22 +6,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from docs.results_numbers import FOLDER, MOMENTS, RENDA, Study, all_studies
-from docs.results_page import (
-    FIGURES,
-    PAGE,
-    figures,
-    page,
-    verdict_on_intervals,
+from docs.results_page.__main__ import FIGURES, PAGE, figures, page
+from docs.results_page.oracle import Inside, Searched, verdict_on_intervals, verdict_on_the_oracle
+from docs.results_page.premise import MOMENTS, NETWORK, Measured, all_measured, verdict_on_widths
+from docs.results_page.schedules import (
+    RENDA,
+    Compared,
+    raised,
+    verdict_on_raising,
     verdict_on_schedules,
-    verdict_on_the_oracle,
-    verdict_on_widths,
 )
-from docs.results_why import on_raising, raised
+from docs.results_page.studies import FOLDER, Study, all_studies
 from silo_jax.reporting.comparison import read_comparison
 from silo_jax.reporting.oracle.numbers import Share
 from silo_jax.reporting.paired import Paired
-from tests.reporting_comparison import accuracy, cell_rows, write_comparison
+from tests.reporting_comparison import SEEDS, accuracy, cell_rows, interval, write_comparison
 
 
 def test_the_page_is_that_of_the_committed_studies():
@@ -30,30 +29,32 @@ def test_the_page_is_that_of_the_committed_studies():
     assert {path.stem for path in FIGURES.iterdir()} == set(figures(studies))
 
 
-def searched(difference, silo=3, constant=2, cycles=3):
+def searched(difference, silo=3, held=2, cycles=3):
     return SimpleNamespace(
-        inside=(Share(silo, cycles), Share(constant, cycles), 2.0),
-        behind_oracle=Paired(*difference, pairs=3),
+        inside=Inside(Share(silo, cycles), Share(held, cycles), Share(cycles, cycles), 2.0),
+        behind=Paired(*difference, pairs=3),
         oracle=SimpleNamespace(tolerance=0.5),
         times_the_steps=(9.0, 4.0),
     )
 
 
 @pytest.mark.parametrize(
-    ("silo", "label"), [(3, "Holds"), (2, "Holds in part"), (1, "Does not hold")]
+    ("silo", "held", "label"),
+    [(3, 3, "Holds here"), (2, 1, "Holds in part"), (2, 2, "Does not hold here")],
 )
-def test_intervals_count_against_the_best_constant(silo, label):
-    told = verdict_on_intervals([searched((0, -1, 1), silo=silo)])
+def test_intervals_count_against_a_max_lr_that_is_held(silo, held, label):
+    told = verdict_on_intervals([searched((0, -1, 1), silo=silo, held=held)])
     assert told.startswith(f"**{label}.** SILO's max_lr is inside in {silo} of 3 cycles")
+    assert f"held in all of them, in {held}; the best constant" in told
 
 
 @pytest.mark.parametrize(
     ("differences", "label"),
     [
-        ([(0.0, -0.4, 0.4), (-0.1, -0.3, 0.1)], "Holds"),
-        ([(0.0, -0.4, 0.4), (0.0, -0.9, 0.9)], "Holds in part"),
+        ([(0.0, -0.4, 0.4), (-0.1, -0.3, 0.1)], "Holds here"),
+        ([(0.0, -0.4, 0.4), (0.0, -0.9, 0.9)], "Holds in 1 of 2 studies"),
         ([(0.0, -0.9, 0.9)], "Not shown"),
-        ([(-2.0, -3.0, -1.0)], "Does not hold"),
+        ([(-2.0, -3.0, -1.0)], "Does not hold here"),
         ([(0.0, float("nan"), float("nan"))], "Not shown"),
     ],
 )
@@ -64,21 +65,52 @@ def test_silo_is_as_good_as_the_oracle_where_the_interval_says_so(differences, l
     assert "4 times" in told
 
 
+def test_what_is_held_is_the_max_lr_that_silo_starts_from():
+    """Counted anew from the committed rows."""
+    study = Study(FOLDER / "digits")
+    rows = [row for row in study.rows("oracle/oracle_summary.csv") if row["low"]]
+    first = float(rows[0]["silo_max_lr"])
+    within = [float(row["low"]) <= first <= float(row["high"]) for row in rows]
+    inside = Searched(study).inside
+    assert inside.held == (sum(within), len(rows))
+    assert inside.silo.inside == sum(row["inside"] == "1" for row in rows)
+
+
+def measured(factors, trained="premise_held"):
+    return SimpleNamespace(factors=factors, trained=trained)
+
+
 @pytest.mark.parametrize(
     ("last", "label"),
     [
-        ([2.0, 1.1], "Holds"),
-        ([0.9, 0.5], "Does not hold"),
+        ([2.0, 1.1], "Holds here"),
+        ([0.9, 0.5], "Does not hold here"),
         ([0.9, 1.1], "Not shown"),
     ],
 )
 def test_narrower_is_what_is_so_with_every_seed(last, label):
     widths = np.array([[1.0, one] for one in last])
-    every = {(q, m): widths for q in ("gradient", "before") for m in MOMENTS}
-    assert verdict_on_widths([SimpleNamespace(widths=every)]).startswith(f"**{label}.** ")
-    first = {**every, ("gradient", "end"): 1 / widths}
-    mixed = "Not shown" if label == "Not shown" else "Holds in part"
-    assert verdict_on_widths([SimpleNamespace(widths=first)]).startswith(f"**{mixed}.** ")
+    every = {(q, m, NETWORK): widths for q in ("gradient", "before") for m in MOMENTS}
+    others = measured({key: 1 / one for key, one in every.items()}, "premise")
+    assert verdict_on_widths([measured(every), others]).startswith(f"**{label}.** ")
+    first = {**every, ("gradient", "end", NETWORK): 1 / widths}
+    mixed = {"Holds here": "Holds in 5 of 6 cases", "Does not hold here": "Holds in 1 of 6 cases"}
+    assert verdict_on_widths([measured(first)]).startswith(f"**{mixed.get(label, label)}.** ")
+
+
+def test_factors_are_the_first_width_over_each():
+    """Counted anew from the committed rows."""
+    study = Study(FOLDER / "digits")
+    one = next(one for one in all_measured([study]) if one.trained == "premise")
+    assert isinstance(one, Measured)
+    widths = {
+        (row["seed"], int(row["cycle"])): float(row["std"])
+        for row in study.rows("premise/widths.csv")
+        if (row["quantity"], row["moment"], row["layer"]) == ("gradient", "end", "Dense_1/kernel")
+    }
+    last = max(cycle for _, cycle in widths)
+    expected = np.mean([widths[seed, 0] / widths[seed, last] for seed in ("0", "1", "2")])
+    assert one.by_layer("gradient", "end")[1] == pytest.approx(expected)
 
 
 def better_silo(option, max_lr, cycle, seed):
@@ -93,17 +125,38 @@ def cifar_study(folder, **files):
         config |= {"rewind": {"policy": "lr"}}
         config["training"] = config.get("training", {}) | {"epochs_per_cycle": 1}
         path.write_text(json.dumps(config))
+        environment = {"device": "1 × tpu", "host cores": "8", "command": "compare"}
+        (path.parent / "environment.json").write_text(json.dumps(environment))
     return Study(folder)
 
 
 def test_a_schedule_that_wins_everywhere_is_said_to(tmp_path):
-    lost = Study(FOLDER / "digits")
-    won = cifar_study(tmp_path / "won", rows=cell_rows(test=better_silo))
-    told = verdict_on_schedules({"hindsight": [won]})
-    assert told.startswith("**Holds.** ")
-    assert "in 1 of 1 study, and in 0 the 95 % interval rules that out" in told
-    assert verdict_on_schedules({"hindsight": [won, lost]}).startswith("**Holds in part.** ")
-    assert verdict_on_schedules({"hindsight": [lost]}).startswith("**Does not hold.** ")
+    lost = Compared(Study(FOLDER / "digits"))
+    won = Compared(cifar_study(tmp_path / "won", rows=cell_rows(test=better_silo)))
+    told = verdict_on_schedules([won])
+    assert told.startswith("**Holds here.** ")
+    assert "2 or more in 1 of 1 study, which the 95 % interval rules out in 0" in told
+    assert "(2 pairs of schedule and study) it is in the mean over the pruned cycles better" in told
+    assert "better in 2 and worse in 0, and in the last, sparsest cycle better in 2" in told
+    assert verdict_on_schedules([won, lost]).startswith("**Holds in 1 of 2 studies.** ")
+    assert verdict_on_schedules([lost]).startswith("**Does not hold here.** ")
+
+
+def test_who_is_strongest_is_told_by_seeds_that_chose_nothing(tmp_path):
+    """Cosine is the better one when pruned, constant when dense; SILO's last seed is 1 up."""
+
+    def test(option, max_lr, cycle, seed):
+        lost = {"cosine": 1.0, "constant": 2.0 if cycle else -1.0}.get(option, 0.0)
+        return 90 - lost + (option == "silo" and seed == SEEDS[-1])
+
+    compared = Compared(cifar_study(tmp_path, rows=cell_rows(test=test), tuning_seeds=SEEDS[:1]))
+    assert compared.strongest("tuned").rival == "cosine"
+    assert compared.favourite == "constant"
+    assert compared.held_out("tuned").mean == pytest.approx(1.5)
+    assert compared.held_out("tuned").pairs == 2
+    last = compared.ahead("constant", "tuned", "last")
+    mean, low, high = interval(np.array([2.0, 2.0, 3.0]), np.zeros(3))
+    assert [f"{one:+.2f}".replace("-", "−") for one in last[:3]] == [mean, low, high]
 
 
 def test_raising_max_lr_is_told_from_a_max_lr_that_was_too_small(tmp_path):
@@ -121,9 +174,9 @@ def test_raising_max_lr_is_told_from_a_max_lr_that_was_too_small(tmp_path):
     assert low.last.mean == pytest.approx(0.2 + 3 * 4)
     assert [one.overall.mean for one in others] == pytest.approx([0.2, 0.2])
     assert (low.max_lr, low.tuned) == (0.05, 0.1)
-    assert on_raising([comparison]).startswith(
-        "2 points or more over the pruned cycles in 1 of 3 rows; in 1 of those max_lr is smaller"
-    )
+    told = verdict_on_raising([comparison])
+    assert "(interval above 0) in 1 of 3 rows, in 1 of them from a max_lr below" in told
+    assert "loses 2 or more in 0" in told
 
 
 def test_what_was_tried_and_what_was_published_is_beside_it(tmp_path):
@@ -137,5 +190,6 @@ def test_what_was_tried_and_what_was_published_is_beside_it(tmp_path):
     told = page([*all_studies(), study])
     assert f"| {RENDA[1.0]} |" in told
     assert "| training.epochs_per_cycle=3 | upper 0.4 | 0.1 | " in told
+    assert "1 × tpu with 8 host cores" in told
     hindsight = told.partition("With max_lr tuned")[0]
     assert "CIFAR-10" not in hindsight.partition("With max_lr chosen")[2]

@@ -1,0 +1,110 @@
+"""The second claim: SILO's max_lr lies in the Oracle's intervals, and SILO is as good."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from docs.results_page.studies import Study, label, number_of
+from silo_jax.reporting.oracle.numbers import (
+    Share,
+    accuracy_differences,
+    best_constant,
+    cost,
+    median_width,
+    share_inside,
+    silo_and_intervals,
+)
+from silo_jax.reporting.paired import Paired
+
+
+class Inside(NamedTuple):
+    """In how many of the Oracle's intervals a max_lr lies.
+
+    Attributes:
+      silo: SILO's.
+      held: that of SILO's first cycle, held in all.
+      best: the constant that lies in most of these intervals.
+      width: median of the intervals' upper over lower ends.
+    """
+
+    silo: Share
+    held: Share
+    best: Share
+    width: float
+
+
+class Searched:
+    """A study's Oracle."""
+
+    def __init__(self, study: Study) -> None:
+        self.study, self.title, self.oracle = study, study.title, study.oracle
+
+    @cached_property
+    def inside(self) -> Inside:
+        silo, low, high = silo_and_intervals(self.oracle)
+        constant = best_constant(low, high)
+        assert constant, f"{self.title}: no interval"
+        held = np.where(np.isfinite(silo), silo[0], np.nan)
+        shares = (share_inside(one, low, high) for one in (silo, held))
+        return Inside(*shares, constant.share, median_width(low, high))
+
+    @property
+    def behind(self) -> Paired:
+        """SILO minus the Oracle, over the pruned cycles."""
+        return accuracy_differences(self.oracle)[1]
+
+    @property
+    def times_the_steps(self) -> tuple[float, float]:
+        """Steps of the Oracle over those of SILO; and with SILO's, those of `tune`, or NaN."""
+        oracle, own = cost(self.oracle.grid).steps, cost(self.oracle.silo).steps
+        if not self.study.has("tune"):
+            return oracle / own, math.nan
+        tuned = sum(float(row["steps"]) for row in self.study.rows("tune/grid.csv"))
+        return oracle / own, oracle / (own + tuned)
+
+
+def bounds_at_edge(study: Study) -> bool:
+    """Whether a bound that `tune` found is the smallest or largest value that it tried."""
+    tried = defaultdict(set)
+    for row in study.rows("tune/grid.csv"):
+        tried[row["cycle"]].add(float(row["max_lr"]))
+    return any(
+        not min(tried[row["cycle"]]) < float(row["max_lr"]) < max(tried[row["cycle"]])
+        for row in study.rows("tune/choices.csv")
+    )
+
+
+def verdict_on_intervals(searched: Sequence[Searched]) -> str:
+    """Whether SILO's max_lr lies in the Oracle's intervals, more often than where it starts."""
+    silo, held, best = (_total([one.inside[i] for one in searched]) for i in range(3))
+    found = "Holds in part" if silo.inside > held.inside else "Does not hold here"
+    if silo.inside == silo.cycles:
+        found = "Holds here"
+    return (
+        f"**{found}.** SILO's max_lr is inside in {silo.inside} of {silo.cycles} cycles; the one "
+        f"that it starts from, held in all of them, in {held.inside}; the best constant, picked by "
+        f"these same intervals, in {best.inside}."
+    )
+
+
+def verdict_on_the_oracle(searched: Sequence[Searched]) -> str:
+    """Whether SILO is as good as the Oracle, to within the tolerance of its intervals."""
+    behind = [(one.behind, one.oracle.tolerance) for one in searched]
+    as_good = sum(one.low > -tolerance for one, tolerance in behind)
+    worse = sum(one.high < -tolerance for one, tolerance in behind)
+    alone, tuned = np.transpose([one.times_the_steps for one in searched])
+    number = len(searched)
+    return (
+        f"**{label(as_good, worse, number)}.** The 95 % interval of SILO − Oracle lies above "
+        f"−{behind[0][1]:g} points in {as_good} of {number_of(number)}, below it in {worse}. "
+        f"The Oracle takes {alone.min():.2g} times SILO's training steps or more; "
+        f"{np.nanmin(tuned):.2g} times when the search for SILO's bounds is counted, too."
+    )
+
+
+def _total(shares: Sequence[Share]) -> Share:
+    return Share(sum(share.inside for share in shares), sum(share.cycles for share in shares))

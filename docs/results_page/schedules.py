@@ -1,0 +1,224 @@
+"""The first claim: SILO beats other schedules by 2 to 4 points; and where its advantage goes."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from docs.results_page.studies import Study, label, number_of
+from silo_jax.reporting.aggregate import format_spread, over_present
+from silo_jax.reporting.comparison import Comparison
+from silo_jax.reporting.comparison.numbers import (
+    CLAIMED,
+    Contest,
+    Scores,
+    contest,
+    over_pruned,
+    overall_difference,
+    scores,
+    seeds_by_cycle,
+)
+from silo_jax.reporting.comparison.text import notes
+from silo_jax.reporting.paired import Paired, format_difference, paired_difference, signed
+
+WAYS = {"hindsight": "chosen in hindsight", "tuned": "tuned on the dense network"}
+PARTS = {"pruned": "in the mean over the pruned cycles", "last": "in the last, sparsest cycle"}
+# Test accuracy of ResNet-20 on CIFAR-10 by density, LR rewinding: Renda, Frankle & Carbin 2020,
+# medians of the data published with the paper (rewinding-iclr20-public).
+RENDA = {1.0: 91.71, 0.107: 91.01}
+
+
+class Compared:
+    """A study's comparison of schedules, with SILO as the reference."""
+
+    def __init__(self, study: Study) -> None:
+        self.study, self.title, self.comparison = study, study.title, study.comparison
+
+    @property
+    def rivals(self) -> list[str]:
+        """The other schedules that the claim is about."""
+        return [one for one in self.comparison.options if self.comparison.is_claimed(one)]
+
+    @property
+    def choosing(self) -> str:
+        """Which of the seeds chose max_lr."""
+        few, seeds = len(self.comparison.tuning_seeds), len(self.comparison.seeds)
+        return "all seeds" if few == seeds else f"the first {few} of {seeds} seeds"
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know of the comparison."""
+        return notes(self.comparison)
+
+    def scores(self, way: str) -> Scores:
+        """With each schedule's max_lr chosen in a way: "tuned" or in "hindsight"."""
+        return scores(self.comparison, way)
+
+    def accuracy(self, way: str) -> str:
+        """SILO's over the pruned cycles."""
+        return pruned_accuracy(self.scores(way), self.comparison.reference)
+
+    def ahead(self, schedule: str, way: str, part: str = "pruned") -> Paired:
+        """SILO minus a schedule, over the pruned cycles or in the last one."""
+        found = self.scores(way)
+        if part == "pruned":
+            return overall_difference(found, self.comparison.reference, schedule)
+        places = (found.options.index(one) for one in (self.comparison.reference, schedule))
+        return paired_difference(*(found.test[place, -1] for place in places))
+
+    def strongest(self, way: str) -> Contest:
+        """SILO against the rival of the best validation accuracy over the pruned cycles."""
+        found = contest(self.scores(way), self.comparison.reference, self.comparison.apart)
+        assert found, f"{self.title}: no rival has every cycle"
+        return found
+
+    def held_out(self, way: str) -> Paired:
+        """SILO minus the strongest, by the seeds that chose no max_lr; of no pair if all did."""
+        found, rival = self.scores(way), self.strongest(way).rival
+        test = over_pruned(found.test)[:, ~self.comparison.chooses]
+        places = (found.options.index(one) for one in (self.comparison.reference, rival))
+        return paired_difference(*(test[place] for place in places))
+
+    @property
+    def favourite(self) -> str:
+        """The rival of the best validation accuracy in the dense network."""
+        found = self.scores("tuned")
+        dense = over_present(found.val[:, 0][:, self.comparison.chooses]).mean
+        return max(self.rivals, key=lambda one: dense[found.options.index(one)])
+
+
+def verdict_on_schedules(compared: Sequence[Compared]) -> str:
+    """Whether SILO beats the strongest other schedule by as much as is claimed, in hindsight."""
+    told, labels = [], {}
+    for way in WAYS:
+        those = [one for one in compared if way in one.comparison.ways and len(one.rivals) > 1]
+        if not those:
+            continue
+        ahead = [one.strongest(way).overall for one in those]
+        reached = sum(one.mean >= CLAIMED[0] and one.low > 0 for one in ahead)
+        ruled_out = sum(one.high < CLAIMED[0] for one in ahead)
+        labels[way] = label(reached, ruled_out, len(ahead))
+        means = [one.mean for one in ahead]
+        told.append(
+            f"With each schedule's max_lr {WAYS[way]}, SILO minus the strongest other is "
+            f"{signed(min(means))} to {signed(max(means))} points {PARTS['pruned']}: "
+            f"{CLAIMED[0]:g} or more in {reached} of {number_of(len(ahead))}, which the 95 % "
+            f"interval rules out in {ruled_out}. {_counts(those, way)}"
+        )
+    found = labels.get("hindsight") or labels["tuned"]
+    return f"**{found}.** {' '.join(told)}"
+
+
+def _counts(compared: Sequence[Compared], way: str) -> str:
+    """In how many of all differences from other schedules SILO is better and worse."""
+    told = []
+    for part, where in PARTS.items():
+        each = [one.ahead(rival, way, part) for one in compared for rival in one.rivals]
+        better, worse = sum(one.low > 0 for one in each), sum(one.high < 0 for one in each)
+        told.append(f"{where} better in {better} and worse in {worse}")
+    return (
+        f"Against each of the others ({len(each)} pairs of schedule and study) it is "
+        f"{', and '.join(told)}, by intervals without 0."
+    )
+
+
+class Raised(NamedTuple):
+    """What raising max_lr changes in test accuracy, for one max_lr of the dense network.
+
+    Attributes:
+      max_lr: that value.
+      tuned: the one that is best for warmup on the dense network.
+      overall: in the mean over the pruned cycles.
+      last: in the last cycle.
+    """
+
+    max_lr: float
+    tuned: float
+    overall: Paired
+    last: Paired
+
+
+def raised(comparison: Comparison) -> list[Raised]:
+    """SILO minus warmup, the same shape with max_lr held where SILO starts, paired over seeds.
+
+    Of every max_lr with which a seed finished both.
+    """
+    found, tuned = [], comparison.chosen_max_lr("tuned", "warmup")
+    for max_lr in comparison.max_lrs:
+        silo, held = (
+            seeds_by_cycle(comparison, comparison.cell_rows(option, max_lr), "test_accuracy")
+            for option in (comparison.reference, "warmup")
+        )
+        overall = paired_difference(over_pruned(silo), over_pruned(held))
+        if overall.pairs:
+            last = paired_difference(silo[-1], held[-1])
+            found.append(Raised(max_lr, tuned, overall, last))
+    return found
+
+
+def verdict_on_raising(comparisons: Iterable[Comparison]) -> str:
+    """Where raising max_lr gains or loses as much as is claimed."""
+    rows = [one for comparison in comparisons for one in raised(comparison)]
+    gained = [one for one in rows if one.overall.mean >= CLAIMED[0] and one.overall.low > 0]
+    lost = [one for one in rows if one.overall.mean <= -CLAIMED[0]]
+    below, above = (sum(one.max_lr < one.tuned for one in some) for some in (gained, lost))
+    return (
+        f"Over the pruned cycles SILO gains {CLAIMED[0]:g} points or more (interval above 0) in "
+        f"{len(gained)} of {len(rows)} rows, in {below} of them from a max_lr below the one that "
+        f"warmup is tuned to on the dense network; it loses {CLAIMED[0]:g} or more in {len(lost)}, "
+        f"in {above} of them from below it."
+    )
+
+
+def pruned_accuracy(found: Scores, option: str) -> str:
+    """Mean test accuracy over the pruned cycles, ± a standard deviation over seeds."""
+    test = over_pruned(found.test)[found.options.index(option)]
+    stats = over_present(test)
+    few = "" if stats.seeds == len(test) else f" ({stats.seeds} of {len(test)} seeds)"
+    return f"{format_spread(float(stats.mean), float(stats.std))} %{few}"
+
+
+def all_pairs(paired: Paired, comparison: Comparison) -> str:
+    """A difference and, where it is not of all seeds, of how many."""
+    few = paired.pairs < len(comparison.seeds)
+    return format_difference(paired) + (f" ({paired.pairs})" if few and paired.pairs else "")
+
+
+class Option(NamedTuple):
+    """One option of a further comparison.
+
+    Attributes:
+      name: of the option.
+      max_lr: of its dense network.
+      accuracy: over the pruned cycles.
+      difference: that of the first option minus its own.
+    """
+
+    name: str
+    max_lr: float
+    accuracy: str
+    difference: Paired
+
+
+def options_tried(comparison: Comparison) -> list[Option]:
+    """The options of a further comparison."""
+    found = scores(comparison, comparison.ways[-1])
+    return [
+        Option(
+            option,
+            found.max_lr[place],
+            pruned_accuracy(found, option),
+            overall_difference(found, comparison.reference, option),
+        )
+        for place, option in enumerate(found.options)
+    ]
+
+
+def beside_renda(compared: Compared) -> list[tuple[float, list[str], float | None]]:
+    """By density in per cent: accuracy of each schedule, and Renda et al.'s if it is there."""
+    found = compared.scores("tuned")
+    rows = []
+    for cycle, density in enumerate(found.density):
+        stats = over_present(found.test[:, cycle])
+        reached = [format_spread(*pair) for pair in zip(stats.mean, stats.std, strict=True)]
+        published = [value for at, value in RENDA.items() if abs(at / density - 1) < 0.01]
+        rows.append((100 * density, reached, published[0] if published else None))
+    return rows

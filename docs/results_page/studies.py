@@ -1,0 +1,146 @@
+"""The studies, as they lie in benchmarks/results/studies."""
+
+import csv
+import json
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from silo_jax.reporting.comparison import Comparison, read_comparison
+from silo_jax.reporting.oracle import OracleSearch, read_oracle
+
+FOLDER = Path(__file__).parents[2] / "benchmarks/results/studies"
+KINDS = ("compare", "oracle", "premise", "premise_held", "tune")
+DATA_SETS = {"digits": "digits", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
+NETWORKS = {"mlp": "MLP", "lenet_300_100": "LeNet-300-100", "resnet20": "ResNet-20"}
+REWOUND = {"weights": "weights rewound", "lr": "LR rewound"}
+
+
+class Command(NamedTuple):
+    """A study's command, and the seconds that its networks were trained; NaN if not noted."""
+
+    study: str
+    command: str
+    seconds: float
+
+
+class Study:
+    """What was found for one network and one way of rewinding."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        paths = (folder / kind / "config.json" for kind in KINDS)
+        self.config = _config(next(path.parent for path in paths if path.exists()))
+
+    def has(self, kind: str) -> bool:
+        """Whether there is a comparison ("compare"), an Oracle or a premise."""
+        return (self.folder / kind).is_dir()
+
+    @property
+    def title(self) -> str:
+        model = self.config["model"]["name"].partition(":")[2] or self.config["model"]["name"]
+        policy = self.config["rewind"]["policy"]
+        parts = (
+            DATA_SETS[self.config["data"]["name"]],
+            NETWORKS.get(model, model),
+            REWOUND.get(policy, policy),
+        )
+        return ", ".join(parts)
+
+    @property
+    def protocol(self) -> tuple[int, float, int, float]:
+        """Cycles, epochs a cycle, seeds, and the density of the last cycle in per cent."""
+        training, cycles = self.config["training"], self.config["pruning"]["num_cycles"]
+        density = 100 * (1 - self.config["pruning"]["fraction"]) ** (cycles - 1)
+        return cycles, training["epochs_per_cycle"], len(self.config["seeds"]), density
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        return read_comparison(self.folder / "compare")
+
+    @cached_property
+    def oracle(self) -> OracleSearch:
+        return read_oracle(self.folder / "oracle")
+
+    @property
+    def tried(self) -> list[tuple[str, Comparison]]:
+        """Further comparisons, each with the fields in which it differs from the first one."""
+        folders = [path for path in self._folders if path.name not in KINDS]
+        return [(self._changes(path), read_comparison(path)) for path in folders]
+
+    def rows(self, name: str) -> list[dict[str, str]]:
+        """The rows of one of the study's tables, "tune/grid.csv"."""
+        return _rows(self.folder / name)
+
+    @property
+    def commands(self) -> list[Command]:
+        """How each part was made."""
+        return [_command(path) for path in self._folders]
+
+    @property
+    def devices(self) -> set[str]:
+        """What the parts were made on."""
+        found = [_environment(path) for path in self._folders]
+        return {f"{one['device']} with {one['host cores']} host cores" for one in found}
+
+    def _changes(self, folder: Path) -> str:
+        own, other = (_fields(_config(path)) for path in (self.folder / "compare", folder))
+        return ", ".join(f"{k}={v}" for k, v in other.items() if v != own.get(k))
+
+    @property
+    def _folders(self) -> list[Path]:
+        return sorted(path for path in self.folder.iterdir() if path.is_dir())
+
+
+def all_studies() -> list[Study]:
+    """Of the digits first, then by name."""
+    folders = sorted(path for path in FOLDER.iterdir() if path.is_dir())
+    return [Study(folder) for folder in sorted(folders, key=lambda path: path.name != "digits")]
+
+
+def number_of(things: int) -> str:
+    """ "1 study" or "2 studies"."""
+    return "1 study" if things == 1 else f"{things} studies"
+
+
+def label(holds: int, fails: int, number: int, things: str = "studies") -> str:
+    """Whether a claim holds, in so many of a number of things, and is ruled out in so many."""
+    if holds == number:
+        return "Holds here"
+    if holds:
+        return f"Holds in {holds} of {number} {things}"
+    return "Does not hold here" if fails == number else "Not shown"
+
+
+def _command(folder: Path) -> Command:
+    command = _environment(folder)["command"]
+    command = re.sub(r" --(cells|wait)=\S+", "", command)  # of the last of several shares
+    tables = [folder / name for name in ("cells.csv", "grid.csv", "silo.csv")]
+    if tables[0].exists():
+        tables = tables[:1]
+    rows = [row for table in tables if table.exists() for row in _rows(table)]
+    seconds = sum(float(row["seconds"]) for row in rows if row["seconds"])
+    return Command(folder.name, command, seconds or float("nan"))
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "config.json").read_text())
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return json.loads((folder / "environment.json").read_text())
+
+
+def _fields(config: dict[str, Any]) -> dict[str, Any]:
+    """All fields by their full names, "schedule.lower"."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        below = _fields(value) if isinstance(value, dict) else {}
+        found |= {f"{name}.{k}": v for k, v in below.items()} or {name: value}
+    return found
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
