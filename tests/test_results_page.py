@@ -134,12 +134,12 @@ def test_a_schedule_that_wins_everywhere_is_said_to(tmp_path):
     lost = Compared(Study(FOLDER / "digits"))
     won = Compared(cifar_study(tmp_path / "won", rows=cell_rows(test=better_silo)))
     told = verdict_on_schedules([won])
-    assert told.startswith("**Holds here.** ")
+    assert told.startswith("**Holds here.**")
     assert "2 or more in 1 of 1 study, which the 95 % interval rules out in 0" in told
     assert "(2 pairs of schedule and study) it is in the mean over the pruned cycles better" in told
     assert "better in 2 and worse in 0, and in the last, sparsest cycle better in 2" in told
-    assert verdict_on_schedules([won, lost]).startswith("**Holds in 1 of 2 studies.** ")
-    assert verdict_on_schedules([lost]).startswith("**Does not hold here.** ")
+    assert verdict_on_schedules([won, lost]).startswith("**Holds in 1 of 2 studies.**")
+    assert verdict_on_schedules([lost]).startswith("**Does not hold here.**")
 
 
 def test_who_is_strongest_is_told_by_seeds_that_chose_nothing(tmp_path):

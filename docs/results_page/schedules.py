@@ -104,7 +104,7 @@ def verdict_on_schedules(compared: Sequence[Compared]) -> str:
             f"interval rules out in {ruled_out}. {_counts(those, way)}"
         )
     found = labels.get("hindsight") or labels["tuned"]
-    return f"**{found}.** {' '.join(told)}"
+    return "\n   - ".join([f"**{found}.**", *told])
 
 
 def _counts(compared: Sequence[Compared], way: str) -> str:
