@@ -11,7 +11,7 @@ from silo_jax import shapes
 from silo_jax.models import create_model
 from silo_jax.training.optimizer import make_optimizer
 from silo_jax.training.state import TrainState, create_state
-from silo_jax.training.step import DeviceSplit, Recipe, train_epoch
+from silo_jax.training.step import DeviceSplit, Recipe, train_epoch, train_step
 
 _IMAGE_SHAPES = {"lenet_300_100": (28, 28, 1), "vit_b16": (224, 224, 3)}
 _NUM_CLASSES = {"vit_b16": 1000}
@@ -31,7 +31,7 @@ class Epochs:
     def __init__(
         self, network: str, batch_size: int, steps: int, *, with_masks: bool = True, **options: Any
     ) -> None:
-        self.images, self._batch_size = steps * batch_size, batch_size
+        self.images, self._steps = steps * batch_size, steps
         num_classes = _NUM_CLASSES.get(network, 10)
         image_shape = _IMAGE_SHAPES.get(network, (32, 32, 3))
         random = np.random.default_rng(0)
@@ -53,20 +53,22 @@ class Epochs:
         )
         self.state = state if with_masks else without_masks(state)
         self._epoch = jax.jit(partial(train_epoch, recipe), donate_argnums=0)
+        self._step = jax.jit(partial(train_step, recipe), donate_argnums=0)
+        self._batch = jax.tree.map(lambda all_images: all_images[:batch_size], self._data)
 
     def __call__(self) -> TrainState:
-        return self.train_to(2**30)
-
-    def step_by_step(self) -> TrainState:
-        """The same epoch, each step launched from the host."""
-        first, steps = int(self.state.step), self.images // self._batch_size
-        for step in range(first + 1, first + 1 + steps):
-            self.train_to(step)
+        self.state, _ = self._epoch(self.state, self._data, jnp.int32(2**30))
         return self.state
 
-    def train_to(self, stop: int) -> TrainState:
-        """Trains up to a step, or to the end of the epoch."""
-        self.state, _ = self._epoch(self.state, self._data, jnp.int32(stop))
+    @property
+    def steps_taken(self) -> list[int]:
+        """By the one network."""
+        return [int(self.state.step)]
+
+    def step_by_step(self) -> TrainState:
+        """As many steps, each launched from the host, on the first images."""
+        for _ in range(self._steps):
+            self.state, _ = self._step(self.state, self._batch)
         return self.state
 
 

@@ -163,12 +163,8 @@ def main() -> None:
         row = MEASURES[over](int(number))
         print(json.dumps(row | {"peak_mb": _peak_mb() - before}))
         return
-    rows = []
-    for over in options.over:
-        for number in SIZES[over]:
-            rows.append(in_a_process(over, number))
-            report(rows[-1:], None)
-    report(rows, options.out)
+    cases = ((over, number) for over in options.over for number in SIZES[over])
+    report((in_a_process(*case) for case in cases), options.out)
 
 
 def _peak_mb() -> float:

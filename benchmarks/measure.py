@@ -3,7 +3,7 @@
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,13 @@ def seconds_in_turn(programs: dict[str, Callable[[], Any]], repeats: int) -> dic
             jax.block_until_ready(program())
             seconds[name].append(time.perf_counter() - started)
     return seconds
+
+
+def require_steps(name: str, taken: Sequence[int], asked: int) -> None:
+    """Refuses a program whose networks took fewer steps: after a loss that is not finite there are
+    none, which would be told to be fast."""
+    if set(taken) != {asked}:
+        raise ValueError(f"{name}: {min(taken)} steps were taken; allowed: {asked}")
 
 
 def median_ratio(seconds: list[float], reference: list[float]) -> float:
@@ -54,13 +61,18 @@ def _resident_bytes(field: str) -> int:
     return 1024 * int(kilobytes)
 
 
-def report(rows: list[dict[str, Any]], out: str | None) -> None:
-    """Prints the rows, and writes them to a JSON file with command, versions and device."""
+def report(rows: Iterable[dict[str, Any]], out: str | None) -> None:
+    """Prints the rows, and writes them to a JSON file with command, versions and device.
+
+    Each as soon as there is one, so that what fails later takes none with it.
+    """
+    done = []
     for row in rows:
-        print("  ".join(f"{key} {_text(value)}" for key, value in row.items()))
-    if out:
-        told = {"environment": environment(), "rows": rows}
-        Path(out).write_text(json.dumps(told, indent=2) + "\n")
+        print("  ".join(f"{key} {_text(value)}" for key, value in row.items()), flush=True)
+        done.append(row)
+        if out:
+            told = {"environment": environment(), "rows": done}
+            Path(out).write_text(json.dumps(told, indent=2) + "\n")
 
 
 def _text(value: Any) -> str:

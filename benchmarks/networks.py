@@ -93,12 +93,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out")
     options = parser.parse_args()
-    rows = []
-    for name in options.networks:
-        rows.append(time_network(name, options.repeats))
-        if name not in LARGE:
-            rows[-1] |= run_two_cycles(name)
-        report(rows, options.out)
+    report(
+        (
+            time_network(name, options.repeats) | ({} if name in LARGE else run_two_cycles(name))
+            for name in options.networks
+        ),
+        options.out,
+    )
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def main() -> None:
     if jax.device_count() < DEVICES:
         parser.error(f"{jax.device_count()} devices; allowed: {DEVICES} or more")
     report(
-        [row for name in options.networks for row in rows_of(name, options.repeats)], options.out
+        (row for name in options.networks for row in rows_of(name, options.repeats)), options.out
     )
 
 

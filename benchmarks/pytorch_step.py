@@ -7,26 +7,35 @@ r"""The time of a train step over that of PyTorch on the same device, measured i
 Ours is the step of a run: it draws its images from the data set, normalises them, and applies masks
 to weights, gradients and momentum. PyTorch's has its images ready. On a CPU it runs eagerly, with
 masks as tensors in each of its two layouts, and with masks that go through NumPy at every step; on
-a GPU in channels-last, eagerly and with torch.compile. All of them take turns.
+a GPU in channels-last, eagerly and with torch.compile, also in its mode with CUDA graphs. All of
+them take turns; a way that fails is told so, and the others go on. For a GPU:
 
     python -m benchmarks.pytorch_step --python=/tmp/torch/bin/python --networks=resnet20 \
-        --steps=256 --dtype=bfloat16 --out=benchmarks/results/pytorch_step_gpu.json
+        --dtype=bfloat16 --out=benchmarks/results/pytorch_step_gpu.json
 """
 
 import argparse
+import json
 import statistics
 import subprocess
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from benchmarks.epochs import Epochs
-from benchmarks.measure import median_ratio, ratio_quartiles, report
+from benchmarks.measure import (
+    median_ratio,
+    ratio_quartiles,
+    report,
+    require_steps,
+    seconds_in_turn,
+)
 
-STEPS = {"lenet_300_100": 200, "resnet20": 4, "vgg19": 2, "vit_cifar": 4}  # in a turn
+STEPS = {"lenet_300_100": 200, "resnet20": 4, "vgg19": 2, "vit_cifar": 4}  # in a turn on a CPU
+STEPS_OF_GPU = 256
 WAYS = {
     "cpu": {
         "contiguous": (),
@@ -35,7 +44,8 @@ WAYS = {
     },
     "gpu": {
         "eager": ("--layout=channels_last", "--device=cuda"),
-        "compiled": ("--layout=channels_last", "--device=cuda", "--compile"),
+        "compiled": ("--layout=channels_last", "--device=cuda", "--compile=default"),
+        "graphs": ("--layout=channels_last", "--device=cuda", "--compile=reduce-overhead"),
     },
 }
 
@@ -51,14 +61,14 @@ class Torch:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.num_parameters = int(self._answer())
+        self.facts: dict[str, Any] = json.loads(self._answer())
 
-    def seconds(self) -> float:
-        """Seconds of a turn."""
+    def turn(self) -> None:
+        """Some steps."""
         assert self._process.stdin
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
-        return float(self._answer())
+        self._answer()
 
     def close(self) -> None:
         """Ends the other interpreter."""
@@ -68,36 +78,50 @@ class Torch:
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
+            self.close()
             raise RuntimeError(f"{self._process.args} has ended")
         return line
 
 
+def start(ways: Mapping[str, Callable[[], Torch]]) -> tuple[dict[str, Torch], dict[str, str]]:
+    """Those of the ways that could do a turn, in which they compile; and why the others did not."""
+    started, failed = {}, {}
+    for way, make in ways.items():
+        try:
+            torch = make()
+            torch.turn()
+            started[way] = torch
+        except RuntimeError as error:
+            failed[way] = str(error)
+    return started, failed
+
+
 def compare(network: str, options: argparse.Namespace) -> dict[str, Any]:
     """One row of the table."""
-    batch_size, steps = options.batch_size, options.steps or STEPS[network]
+    platform, batch_size = jax.default_backend(), options.batch_size
+    steps = options.steps or (STEPS[network] if platform == "cpu" else STEPS_OF_GPU)
     ours = Epochs(network, batch_size, steps, dtype=options.dtype)
     num_parameters = sum(leaf.size for leaf in jax.tree.leaves(ours.state.params))
     same = (f"--batch-size={batch_size}", f"--steps={steps}", f"--dtype={options.dtype}")
-    theirs = {
-        way: Torch(options.python, network, (*same, *arguments))
-        for way, arguments in WAYS[jax.default_backend()].items()
-    }
+    row: dict[str, Any] = {"network": network, "dtype": options.dtype, "batch_size": batch_size}
+    row |= {"steps": steps, "parameters": num_parameters}
+    theirs, failed = start(
+        {
+            way: partial(Torch, options.python, network, (*same, *arguments))
+            for way, arguments in WAYS[platform].items()
+        }
+    )
+    row |= {f"{way}_failed": why for way, why in failed.items()}
     for way, torch in theirs.items():
-        if torch.num_parameters != num_parameters:
-            raise ValueError(f"{way}: {torch.num_parameters} parameters, not {num_parameters}")
-    seconds: dict[str, list[float]] = {name: [] for name in ("ours", *theirs)}
-    for turn in range(options.repeats + 1):
-        started = time.perf_counter()
-        jax.block_until_ready(ours())
-        measured = {"ours": time.perf_counter() - started}
-        measured |= {way: torch.seconds() for way, torch in theirs.items()}
-        if turn:  # the first one compiles and warms up
-            for name, value in measured.items():
-                seconds[name].append(value)
+        row["pytorch"] = {key: torch.facts[key] for key in torch.facts if key != "parameters"}
+        if torch.facts["parameters"] != num_parameters:
+            raise ValueError(f"{way}: {torch.facts['parameters']} parameters, not {num_parameters}")
+    seconds = seconds_in_turn(
+        {"ours": ours} | {way: torch.turn for way, torch in theirs.items()}, options.repeats
+    )
+    require_steps("ours", ours.steps_taken, (options.repeats + 1) * steps)
     for torch in theirs.values():
         torch.close()
-    row: dict[str, Any] = {"network": network, "dtype": options.dtype, "batch_size": batch_size}
-    row |= {"parameters": num_parameters}
     for name, values in seconds.items():
         row[f"{name}_ms_per_step"] = 1e3 * statistics.median(values) / steps
     for way in theirs:
@@ -112,14 +136,16 @@ def main() -> None:
     parser.add_argument("--python", required=True, help="an interpreter that has torch")
     parser.add_argument("--networks", nargs="*", default=[*STEPS], choices=[*STEPS])
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=0, help="in a turn; 0 for those of a CPU")
+    parser.add_argument(
+        "--steps", type=int, default=0, help="in a turn; 0 for as many as take a while"
+    )
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--out")
     options = parser.parse_args()
     if jax.default_backend() not in WAYS:
         parser.error(f"PyTorch on a {jax.default_backend()}; allowed: {', '.join(WAYS)}")
-    report([compare(network, options) for network in options.networks], options.out)
+    report((compare(network, options) for network in options.networks), options.out)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=21)
     parser.add_argument("--out")
     options = parser.parse_args()
-    report([measure(n, options.batch_size, options.turns) for n in options.networks], options.out)
+    report((measure(n, options.batch_size, options.turns) for n in options.networks), options.out)
 
 
 if __name__ == "__main__":

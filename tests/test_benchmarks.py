@@ -1,7 +1,10 @@
 """The benchmarks compare what does the same."""
 
+import json
 import sys
+from argparse import Namespace
 from functools import partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +15,7 @@ from benchmarks.accelerator import (
     READS,
     images,
     launch,
+    measured,
     product,
     read_many_times,
     vit_products,
@@ -19,8 +23,15 @@ from benchmarks.accelerator import (
 from benchmarks.checkpointing import checkpoint_size, measure
 from benchmarks.epochs import Epochs, without_masks
 from benchmarks.input_pipeline import HEIGHT, WIDTH, images_per_second, write_images
-from benchmarks.measure import median_ratio, peak_extra_bytes, seconds_in_turn
+from benchmarks.measure import (
+    median_ratio,
+    peak_extra_bytes,
+    report,
+    require_steps,
+    seconds_in_turn,
+)
 from benchmarks.prune import NETWORKS, WAYS, num_kept, weights_and_masks
+from benchmarks.pytorch_step import Torch, start
 from benchmarks.replicas import Networks, Task
 from benchmarks.schedule_compile import schedule, schedule_in_jit, seconds_to_compile
 from silo_jax.data.stream import TrainBatches
@@ -95,10 +106,54 @@ def test_replicas_are_compared_with_the_same_networks_one_by_one():
     assert float(alone.states[0].peaks[0]) != float(alone.states[1].peaks[0])
 
 
-def test_steps_launched_one_by_one_are_those_of_the_epoch():
+def test_as_many_steps_are_launched_one_by_one_as_an_epoch_has():
     whole, steps = (Epochs("mlp", 4, 3) for _ in range(2))
-    assert_identical(jax.device_get(whole()), jax.device_get(steps.step_by_step()))
+    whole()
+    steps.step_by_step()
+    assert whole.steps_taken == steps.steps_taken == [3]
     assert int(steps.state.step) == 3
+
+
+def test_a_network_that_stopped_on_its_way_is_not_told_to_be_fast():
+    task = Task({"name": "mlp", "hidden": (5,)}, (4, 4, 1), batch_size=4, steps=3, num_scored=6)
+    for strategy in ("map", ""):
+        networks = Networks(task, 2, strategy)
+        networks()
+        require_steps("two", networks.steps_taken, 3)
+        with pytest.raises(ValueError, match="two: 3 steps were taken; allowed: 6"):
+            require_steps("two", networks.steps_taken, 6)
+
+
+def test_rows_are_kept_when_a_later_one_fails(tmp_path):
+    def rows():
+        yield {"measured": 1}
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError):
+        report(rows(), str(tmp_path / "out.json"))
+    assert json.loads((tmp_path / "out.json").read_text())["rows"] == [{"measured": 1}]
+
+
+def test_a_part_that_fails_is_told_and_the_others_go_on(monkeypatch):
+    def out_of_memory(options):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory\nat length")
+
+    parts = {"vit": out_of_memory, "launch": lambda options: [{"measured": "launch"}]}
+    monkeypatch.setattr("benchmarks.accelerator.PARTS", parts)
+    rows = list(measured(Namespace(parts=["vit", "launch"])))
+    why = "RESOURCE_EXHAUSTED: out of memory"
+    assert rows == [{"measured": "vit", "failed": why}, {"measured": "launch"}]
+
+
+def test_a_way_of_pytorch_that_does_not_start_leaves_the_others():
+    started, failed = start(
+        {
+            "none": lambda: Torch(sys.executable, "lenet_300_100", ("--layout=unknown",)),
+            "one": lambda: SimpleNamespace(turn=lambda: None),
+        }
+    )
+    assert list(started) == ["one"]
+    assert "--layout=unknown" in failed["none"]
 
 
 def test_the_products_of_vit_are_its_published_number():
@@ -113,7 +168,8 @@ def test_a_chain_of_matrix_products_keeps_its_scale():
 def test_weights_are_read_as_often_as_is_said():
     params = {"a": jnp.linspace(0, 1, 64, endpoint=False), "b": jnp.full((2, 2), 0.5)}
     weights = np.concatenate([np.ravel(leaf) for leaf in params.values()])
-    assert int(read_many_times(params)) == sum(np.sum(weights < i / READS) for i in range(READS))
+    expected = sum(np.sum(weights < i / READS) for i in range(READS))
+    assert int(read_many_times(jnp.asarray(weights))) == expected
 
 
 def test_rates_of_an_accelerator_are_of_all_replicas_together(monkeypatch):
