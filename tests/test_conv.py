@@ -11,7 +11,7 @@ import pytest
 from flax import linen as nn
 from jax import lax
 
-from silo_jax.models import conv as conv_module
+from silo_jax.models import conv_cpu
 from silo_jax.models.conv import Conv, conv
 
 CHANNELS = (3, 4)
@@ -121,17 +121,38 @@ def test_kernel_gradient_does_not_depend_on_how_images_are_grouped(
 ):
     images, kernel, grad = draw((3, 3), (6, 5), batch, 1, SAME)
     patch_bytes = 4 * 6 * 5 * 3 * 3 * CHANNELS[0]
-    monkeypatch.setattr(conv_module, "_PATCH_BYTES", int(images_at_a_time * patch_bytes))
+    monkeypatch.setattr(conv_cpu, "_PATCH_BYTES", int(images_at_a_time * patch_bytes))
     assert_near(
         value_and_gradients(conv, images, kernel, grad),
         value_and_gradients(native, images, kernel, grad),
     )
 
 
+@pytest.mark.parametrize(
+    ("kernel_size", "channels", "size", "on_both_sides"),
+    [
+        ((3, 3), (4, 4), (6, 5), True),
+        ((5, 3), (4, 5), (11, 6), True),
+        ((3, 3), (4, 4), (5, 9), False),  # of few rows
+        ((3, 3), (12, 2), (8, 8), False),  # of unlike channels
+        ((1, 1), (4, 4), (6, 6), False),
+    ],
+)
+def test_kernel_gradient_by_taps_on_both_sides_and_by_patches(
+    kernel_size, channels, size, on_both_sides
+):
+    padding = ((kernel_size[0] - 1, 0), (1, kernel_size[1] // 2))
+    arrays = draw(kernel_size, size, 6, 1, padding, channels)
+    rows = arrays[2].shape[1]
+    assert conv_cpu._is_less_on_both_sides((*kernel_size, *channels), rows) == on_both_sides
+    ours = value_and_gradients(conv, *arrays, 1, padding)
+    assert_near(ours, value_and_gradients(native, *arrays, 1, padding))
+
+
 @pytest.mark.parametrize("number", [1, 2, 7, 12, 60, 128])
 @pytest.mark.parametrize("limit", [0, 1, 5, 12, 1000])
 def test_group_is_the_largest_divisor_within_the_limit(number, limit):
-    group = conv_module._divisor_up_to(number, limit)
+    group = conv_cpu._divisor_up_to(number, limit)
     assert number % group == 0
     assert group <= max(1, limit)
     assert all(number % d for d in range(group + 1, min(number, limit) + 1))
@@ -188,7 +209,7 @@ def test_gradient_of_a_gradient(strides):
 
 
 def test_bfloat16_loses_no_more_than_natively(monkeypatch):
-    monkeypatch.setattr(conv_module, "_PATCH_BYTES", 1)  # as many sums as there are images
+    monkeypatch.setattr(conv_cpu, "_PATCH_BYTES", 1)  # as many sums as there are images
     arrays = [jnp.asarray(a, jnp.bfloat16) for a in draw((3, 3), (6, 6), 64)]
     exact = value_and_gradients(native, *(a.astype(jnp.float32) for a in arrays))
 
