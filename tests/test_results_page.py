@@ -12,6 +12,7 @@ from docs.results_page.premise import MOMENTS, NETWORK, Measured, all_measured, 
 from docs.results_page.schedules import (
     RENDA,
     Compared,
+    options_tried,
     raised,
     verdict_on_raising,
     verdict_on_schedules,
@@ -20,7 +21,15 @@ from docs.results_page.studies import FOLDER, Study, all_studies
 from silo_jax.reporting.comparison import read_comparison
 from silo_jax.reporting.oracle.numbers import Share
 from silo_jax.reporting.paired import Paired
-from tests.reporting_comparison import SEEDS, accuracy, cell_rows, interval, write_comparison
+from tests.reporting_comparison import (
+    CHOSEN,
+    CYCLES,
+    SEEDS,
+    accuracy,
+    cell_rows,
+    interval,
+    write_comparison,
+)
 
 
 def test_the_page_is_that_of_the_committed_studies():
@@ -177,6 +186,28 @@ def test_raising_max_lr_is_told_from_a_max_lr_that_was_too_small(tmp_path):
     told = verdict_on_raising([comparison])
     assert "(interval above 0) in 1 of 3 rows, in 1 of them from a max_lr below" in told
     assert "loses 2 or more in 0" in told
+
+
+def test_another_range_of_silo_is_held_against_the_strongest_other(tmp_path):
+    """Cosine is the strongest other; the options lose a point a cycle."""
+    range_of_silo = {"along": "schedule.upper", "options": ("0.2", "0.4")}
+    for name in ("range", "longer"):
+        write_comparison(tmp_path / name, chosen={"tuned": 0.1}, **range_of_silo)
+    compared = Compared(cifar_study(tmp_path))
+    config = json.loads((tmp_path / "longer/config.json").read_text())
+    config["training"]["epochs_per_cycle"] = 3
+    (tmp_path / "longer/config.json").write_text(json.dumps(config))
+    longer, wider = compared.study.tried
+    assert longer.changes == {"training.epochs_per_cycle": 3}
+    assert all(option.ahead.pairs == 0 for option in options_tried(compared, longer))
+    option = options_tried(compared, wider)[1]
+    pruned, max_lr = range(1, CYCLES), CHOSEN["hindsight"]
+    expected = [
+        accuracy("0.4", 0.1, cycle, seed) - accuracy("cosine", max_lr, cycle, seed)
+        for cycle in pruned
+        for seed in SEEDS
+    ]
+    assert option.ahead.mean == pytest.approx(np.mean(expected))
 
 
 def test_what_was_tried_and_what_was_published_is_beside_it(tmp_path):

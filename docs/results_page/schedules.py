@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from docs.results_page.studies import Study, label, number_of
+import numpy as np
+
+from docs.results_page.studies import Study, Tried, label, number_of
 from silo_jax.reporting.aggregate import format_spread, over_present
 from silo_jax.reporting.comparison import Comparison
 from silo_jax.reporting.comparison.numbers import (
@@ -190,23 +192,32 @@ class Option(NamedTuple):
       max_lr: of its dense network.
       accuracy: over the pruned cycles.
       difference: that of the first option minus its own.
+      ahead: its own minus that of the study's strongest schedule; of no pair if more than SILO's
+        schedule was changed.
     """
 
     name: str
     max_lr: float
     accuracy: str
     difference: Paired
+    ahead: Paired
 
 
-def options_tried(comparison: Comparison) -> list[Option]:
+def options_tried(compared: Compared, tried: Tried) -> list[Option]:
     """The options of a further comparison."""
-    found = scores(comparison, comparison.ways[-1])
+    found = scores(tried.comparison, tried.comparison.ways[-1])
+    way = compared.comparison.ways[-1]
+    rivals = compared.scores(way)
+    rival = over_pruned(rivals.test)[rivals.options.index(compared.strongest(way).rival)]
+    if not all(name.startswith("schedule.") for name in (tried.comparison.along, *tried.changes)):
+        rival = np.full_like(rival, np.nan)
     return [
         Option(
             option,
             found.max_lr[place],
             pruned_accuracy(found, option),
-            overall_difference(found, comparison.reference, option),
+            overall_difference(found, tried.comparison.reference, option),
+            paired_difference(over_pruned(found.test)[place], rival),
         )
         for place, option in enumerate(found.options)
     ]

@@ -25,6 +25,14 @@ class Command(NamedTuple):
     seconds: float
 
 
+class Tried(NamedTuple):
+    """A comparison under other settings than a study's own: the fields that differ, and what it
+    found."""
+
+    changes: dict[str, Any]
+    comparison: Comparison
+
+
 class Study:
     """What was found for one network and one way of rewinding."""
 
@@ -64,10 +72,10 @@ class Study:
         return read_oracle(self.folder / "oracle")
 
     @property
-    def tried(self) -> list[tuple[str, Comparison]]:
-        """Further comparisons, each with the fields in which it differs from the first one."""
+    def tried(self) -> list[Tried]:
+        """Further comparisons."""
         folders = [path for path in self._folders if path.name not in KINDS]
-        return [(self._changes(path), read_comparison(path)) for path in folders]
+        return [Tried(self._changes(path), read_comparison(path)) for path in folders]
 
     def rows(self, name: str) -> list[dict[str, str]]:
         """The rows of one of the study's tables, "tune/grid.csv"."""
@@ -84,9 +92,9 @@ class Study:
         found = [_environment(path) for path in self._folders]
         return {f"{one['device']} with {one['host cores']} host cores" for one in found}
 
-    def _changes(self, folder: Path) -> str:
+    def _changes(self, folder: Path) -> dict[str, Any]:
         own, other = (_fields(_config(path)) for path in (self.folder / "compare", folder))
-        return ", ".join(f"{k}={v}" for k, v in other.items() if v != own.get(k))
+        return {name: value for name, value in other.items() if value != own.get(name)}
 
     @property
     def _folders(self) -> list[Path]:
