@@ -132,16 +132,14 @@ def pruning(network: str, repeats: int) -> list[dict]:
     together = jnp.concatenate([weight.ravel() for weight in params.values()])
     pruned, read = partial(WAYS["prune"], params, masks), partial(read_many_times, together)
     seconds = seconds_in_turn({"prune": pruned, "read": read}, repeats)
+    gigabytes = READS * together.nbytes / 1e9
     return [
         {
             "measured": "prune",
             "network": network,
             "weights": together.size,
             "ms": 1e3 * statistics.median(seconds["prune"]),
-            "gigabytes_read_per_second": READS
-            * together.nbytes
-            / 1e9
-            / statistics.median(seconds["read"]),
+            "gigabytes_read_per_second": gigabytes / statistics.median(seconds["read"]),
             f"over_{READS}_reads": median_ratio(seconds["prune"], seconds["read"]),
         }
     ]

@@ -28,6 +28,7 @@ LAYERS = {
     "stage 2, stride 2": (32, 16, 32, 2),
     "stage 2": (16, 32, 32, 1),
     "stage 3": (8, 64, 64, 1),
+    "fourth stage of VGG": (4, 512, 512, 1),
     "last stage of VGG": (2, 512, 512, 1),
 }
 PADDING = ((1, 1), (1, 1))

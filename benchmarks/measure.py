@@ -66,12 +66,11 @@ def report(rows: Iterable[dict[str, Any]], out: str | None) -> None:
 
     Each as soon as there is one, so that what fails later takes none with it.
     """
-    done = []
+    told: dict[str, Any] = {"environment": environment(), "rows": []}
     for row in rows:
         print("  ".join(f"{key} {_text(value)}" for key, value in row.items()), flush=True)
-        done.append(row)
+        told["rows"].append(row)
         if out:
-            told = {"environment": environment(), "rows": done}
             Path(out).write_text(json.dumps(told, indent=2) + "\n")
 
 

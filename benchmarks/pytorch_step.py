@@ -8,7 +8,7 @@ Ours is the step of a run: it draws its images from the data set, normalises the
 to weights, gradients and momentum. PyTorch's has its images ready. On a CPU it runs eagerly, with
 masks as tensors in each of its two layouts, and with masks that go through NumPy at every step; on
 a GPU in channels-last, eagerly and with torch.compile, also in its mode with CUDA graphs. All of
-them take turns; a way that fails is told so, and the others go on. For a GPU:
+them take turns; a way that fails in its first turn is told so, and the others go on. For a GPU:
 
     python -m benchmarks.pytorch_step --python=/tmp/torch/bin/python --networks=resnet20 \
         --dtype=bfloat16 --out=benchmarks/results/pytorch_step_gpu.json
@@ -91,7 +91,7 @@ def start(ways: Mapping[str, Callable[[], Torch]]) -> tuple[dict[str, Torch], di
             torch = make()
             torch.turn()
             started[way] = torch
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             failed[way] = str(error)
     return started, failed
 

@@ -56,14 +56,19 @@ class Task(NamedTuple):
     num_scored: int
 
 
-# The first is that of configs/quickstart.py, on as many images as the digits have; the last is for
-# an accelerator, which the others would leave idle.
-TASKS = {
+# The first is that of configs/quickstart.py, on as many images as the digits have.
+ON_CPU = {
     "quickstart": Task({"name": "mlp", "hidden": (48, 24)}, (8, 8, 1), 16, 76, 216),
     "lenet_300_100": Task({"name": "lenet_300_100"}, (28, 28, 1), 128, 50, 1000),
     "resnet20": Task({"name": "resnet20"}, (32, 32, 3), 16, 2, 32),
+}
+# The others would leave it idle.
+ON_ACCELERATOR = {
     "resnet20_128": Task({"name": "resnet20"}, (32, 32, 3), 128, 128, 500),
 }
+
+
+TASKS = ON_CPU | ON_ACCELERATOR
 
 
 class Networks:
@@ -176,9 +181,8 @@ def _images(task: Task, number: int) -> DeviceSplit:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    on_cpu = jax.default_backend() == "cpu"
-    networks = [*TASKS][:-1] if on_cpu else [*TASKS][-1:]
-    parser.add_argument("--networks", nargs="*", default=networks, choices=[*TASKS])
+    default = ON_CPU if jax.default_backend() == "cpu" else ON_ACCELERATOR
+    parser.add_argument("--networks", nargs="*", default=[*default], choices=[*TASKS])
     strategies = [default_strategy(), *({"map", "vmap"} - {default_strategy()})]
     parser.add_argument("--strategies", nargs="*", default=strategies, choices=STRATEGIES)
     parser.add_argument("--replicas", nargs="*", type=int, default=[1, 2, 4, 8, 16])

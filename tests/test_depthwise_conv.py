@@ -10,7 +10,8 @@ from flax import linen as nn
 from jax import lax
 
 from silo_jax.models.conv import Conv, conv
-from tests.test_conv import assert_near, operations
+from tests.test_conv import assert_near
+from tests.test_conv_compiled import operations
 
 CHANNELS = 5
 SAME = ((1, 1), (1, 1))

@@ -6,12 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from docs.results_page.__main__ import FIGURES, PAGE, figures, page
 from docs.results_page.oracle import Inside, Searched, verdict_on_intervals, verdict_on_the_oracle
+from docs.results_page.page import FIGURES, PAGE, figures, page
 from docs.results_page.premise import MOMENTS, NETWORK, Measured, all_measured, verdict_on_widths
 from docs.results_page.schedules import (
     RENDA,
     Compared,
+    all_pairs,
     options_tried,
     raised,
     verdict_on_raising,
@@ -27,6 +28,7 @@ from tests.reporting_comparison import (
     SEEDS,
     accuracy,
     cell_rows,
+    diverge,
     interval,
     write_comparison,
 )
@@ -40,7 +42,7 @@ def test_the_page_is_that_of_the_committed_studies():
 
 def searched(difference, silo=3, held=2, cycles=3):
     return SimpleNamespace(
-        inside=Inside(Share(silo, cycles), Share(held, cycles), Share(cycles, cycles), 2.0),
+        inside=Inside(Share(silo, cycles), Share(held, cycles), Share(cycles, cycles), 2.0, 1),
         behind=Paired(*difference, pairs=3),
         oracle=SimpleNamespace(tolerance=0.5),
         times_the_steps=(9.0, 4.0),
@@ -54,7 +56,7 @@ def searched(difference, silo=3, held=2, cycles=3):
 def test_intervals_count_against_a_max_lr_that_is_held(silo, held, label):
     told = verdict_on_intervals([searched((0, -1, 1), silo=silo, held=held)])
     assert told.startswith(f"**{label}.** SILO's max_lr is inside in {silo} of 3 cycles")
-    assert f"held in all of them, in {held}; the best constant" in told
+    assert f"held where SILO starts, is inside in {held}, and the best constant" in told
 
 
 @pytest.mark.parametrize(
@@ -83,10 +85,21 @@ def test_what_is_held_is_the_max_lr_that_silo_starts_from():
     inside = Searched(study).inside
     assert inside.held == (sum(within), len(rows))
     assert inside.silo.inside == sum(row["inside"] == "1" for row in rows)
+    assert inside.open_ends == sum("1" in (row["low_open"], row["high_open"]) for row in rows)
+    rise, rise_of_silo = Searched(study).rise
+    assert rise_of_silo == pytest.approx(float(rows[-1]["silo_max_lr"]) / first)
+    assert rise == pytest.approx(float(rows[-1]["max_lr"]) / float(rows[0]["max_lr"]))
 
 
-def measured(factors, trained="premise_held"):
-    return SimpleNamespace(factors=factors, trained=trained)
+def measured(factors, trained="premise_held", rewinds_weights=True):
+    moments = list(MOMENTS)[not rewinds_weights :]
+    return SimpleNamespace(factors=factors, trained=trained, moments_of_pruning=moments)
+
+
+def factors(last):
+    """The last cycle's, of every seed, for all quantities and moments."""
+    widths = np.array([[1.0, one] for one in last])
+    return {(q, m, NETWORK): widths for q in ("gradient", "before") for m in MOMENTS}
 
 
 @pytest.mark.parametrize(
@@ -98,13 +111,27 @@ def measured(factors, trained="premise_held"):
     ],
 )
 def test_narrower_is_what_is_so_with_every_seed(last, label):
-    widths = np.array([[1.0, one] for one in last])
-    every = {(q, m, NETWORK): widths for q in ("gradient", "before") for m in MOMENTS}
-    others = measured({key: 1 / one for key, one in every.items()}, "premise")
-    assert verdict_on_widths([measured(every), others]).startswith(f"**{label}.** ")
-    first = {**every, ("gradient", "end", NETWORK): 1 / widths}
-    mixed = {"Holds here": "Holds in 5 of 6 cases", "Does not hold here": "Holds in 1 of 6 cases"}
-    assert verdict_on_widths([measured(first)]).startswith(f"**{mixed.get(label, label)}.** ")
+    others = measured(factors([1 / one for one in last]), "premise")
+    told = verdict_on_widths([measured(factors(last)), others])
+    assert f"Weight gradients: **{label}**" in told
+    assert f"Hidden units before activation: **{label}**" in told
+
+
+def test_narrower_gradients_are_told_apart_from_narrower_hidden_units():
+    every = factors([2.0, 1.1])
+    every["gradient", "end", NETWORK] = 1 / every["gradient", "end", NETWORK]
+    told = verdict_on_widths([measured(every)])
+    assert "Weight gradients: **Holds in 2 of 3 cases**" in told
+    assert "at its end narrower in 0 and wider in 1 of 1 study" in told
+    assert "Hidden units before activation: **Holds here**" in told
+
+
+def test_the_start_of_a_cycle_does_not_count_where_weights_are_kept():
+    every = factors([2.0, 1.1])
+    every["gradient", "initialisation", NETWORK] = 1 / every["gradient", "initialisation", NETWORK]
+    told = verdict_on_widths([measured(every), measured(every, rewinds_weights=False)])
+    assert "Weight gradients: **Holds in 4 of 5 cases**" in told
+    assert "at a cycle's start narrower in 0 and wider in 1 of 1 study" in told
 
 
 def test_factors_are_the_first_width_over_each():
@@ -151,17 +178,18 @@ def test_a_schedule_that_wins_everywhere_is_said_to(tmp_path):
     assert verdict_on_schedules([lost]).startswith("**Does not hold here.**")
 
 
-def test_who_is_strongest_is_told_by_seeds_that_chose_nothing(tmp_path):
-    """Cosine is the better one when pruned, constant when dense; SILO's last seed is 1 up."""
+def test_the_seeds_that_chose_nothing_judge_what_the_others_chose(tmp_path):
+    """When dense constant is the best other; pruned it is cosine with the first seed, of all
+    seeds it is constant. SILO's last seed is 1 up."""
 
     def test(option, max_lr, cycle, seed):
-        lost = {"cosine": 1.0, "constant": 2.0 if cycle else -1.0}.get(option, 0.0)
-        return 90 - lost + (option == "silo" and seed == SEEDS[-1])
+        lost = {"cosine": 3.0 if seed else 1.0, "constant": 2.0 if cycle else -1.0}
+        return 90 - lost.get(option, 0.0) + (option == "silo" and seed == SEEDS[-1])
 
     compared = Compared(cifar_study(tmp_path, rows=cell_rows(test=test), tuning_seeds=SEEDS[:1]))
-    assert compared.strongest("tuned").rival == "cosine"
     assert compared.favourite == "constant"
-    assert compared.held_out("tuned").mean == pytest.approx(1.5)
+    assert compared.strongest("tuned").rival == "constant"
+    assert compared.held_out("tuned").mean == pytest.approx(3.5)
     assert compared.held_out("tuned").pairs == 2
     last = compared.ahead("constant", "tuned", "last")
     mean, low, high = interval(np.array([2.0, 2.0, 3.0]), np.zeros(3))
@@ -169,23 +197,29 @@ def test_who_is_strongest_is_told_by_seeds_that_chose_nothing(tmp_path):
 
 
 def test_raising_max_lr_is_told_from_a_max_lr_that_was_too_small(tmp_path):
-    """Warmup loses 3 points a pruned cycle when it starts at 0.05, and is tuned to 0.1."""
+    """Warmup loses 3 points a pruned cycle when it starts at 0.05, and is tuned to 0.1; SILO always
+    diverges from 0.2 on."""
 
     def test(option, max_lr, cycle, seed):
         held_low = option == "warmup" and max_lr == 0.05
         return 90 + 0.1 * seed - 0.2 * (option == "warmup") - 3 * cycle * held_low
 
     options = ("silo", "warmup")
-    write_comparison(tmp_path, cell_rows(options, test=test), options=options)
+    rows = cell_rows(options, test=test)
+    for seed in SEEDS:
+        rows = diverge(rows, "silo", 0.2, seed, cycle=2)
+    write_comparison(tmp_path, rows, options=options)
     comparison = read_comparison(tmp_path)
-    low, *others = raised(comparison)
+    low, middle, high = raised(comparison)
     assert low.overall.mean == pytest.approx(0.2 + 3 * (1 + 2 + 3 + 4) / 4)
     assert low.last.mean == pytest.approx(0.2 + 3 * 4)
-    assert [one.overall.mean for one in others] == pytest.approx([0.2, 0.2])
+    assert middle.overall.mean == pytest.approx(0.2)
+    assert all_pairs(high.overall, comparison) == "diverged"
     assert (low.max_lr, low.tuned) == (0.05, 0.1)
     told = verdict_on_raising([comparison])
-    assert "(interval above 0) in 1 of 3 rows, in 1 of them from a max_lr below" in told
-    assert "loses 2 or more in 0" in told
+    assert "(interval above 0) in 1 of the 1 rows below" in told
+    assert "in 0 of the 2 others" in told
+    assert told.endswith("or diverges with every seed, in 0 and 1.")
 
 
 def test_another_range_of_silo_is_held_against_the_strongest_other(tmp_path):

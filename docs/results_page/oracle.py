@@ -29,12 +29,14 @@ class Inside(NamedTuple):
       held: that of SILO's first cycle, held in all.
       best: the constant that lies in most of these intervals.
       width: median of the intervals' upper over lower ends.
+      open_ends: in how many cycles an interval goes on beyond what was tried, below or above.
     """
 
     silo: Share
     held: Share
     best: Share
     width: float
+    open_ends: int
 
 
 class Searched:
@@ -50,7 +52,16 @@ class Searched:
         assert constant, f"{self.title}: no interval"
         held = np.where(np.isfinite(silo), silo[0], np.nan)
         shares = (share_inside(one, low, high) for one in (silo, held))
-        return Inside(*shares, constant.share, median_width(low, high))
+        choices = self.oracle.choices
+        open_ends = int(((choices["low_open"] == 1) | (choices["high_open"] == 1)).sum())
+        return Inside(*shares, constant.share, median_width(low, high), open_ends)
+
+    @property
+    def rise(self) -> tuple[float, float]:
+        """The Oracle's max_lr in the last cycle over that in the first, as chosen; SILO's."""
+        silo, _, _ = silo_and_intervals(self.oracle)
+        chosen = self.oracle.choices["max_lr"]
+        return chosen[-1] / chosen[0], silo[-1] / silo[0]
 
     @property
     def behind(self) -> Paired:
@@ -85,9 +96,9 @@ def verdict_on_intervals(searched: Sequence[Searched]) -> str:
     if silo.inside == silo.cycles:
         found = "Holds here"
     return (
-        f"**{found}.** SILO's max_lr is inside in {silo.inside} of {silo.cycles} cycles; the one "
-        f"that it starts from, held in all of them, in {held.inside}; the best constant, picked by "
-        f"these same intervals, in {best.inside}."
+        f"**{found}.** SILO's max_lr is inside in {silo.inside} of {silo.cycles} cycles. One that "
+        f"does not rise, held where SILO starts, is inside in {held.inside}, and the best "
+        f"constant, picked by these same intervals, in {best.inside}."
     )
 
 
@@ -96,11 +107,13 @@ def verdict_on_the_oracle(searched: Sequence[Searched]) -> str:
     behind = [(one.behind, one.oracle.tolerance) for one in searched]
     as_good = sum(one.low > -tolerance for one, tolerance in behind)
     worse = sum(one.high < -tolerance for one, tolerance in behind)
+    behind_at_all = sum(one.high < 0 for one, _ in behind)
     alone, tuned = np.transpose([one.times_the_steps for one in searched])
     number = len(searched)
     return (
         f"**{label(as_good, worse, number)}.** The 95 % interval of SILO − Oracle lies above "
-        f"−{behind[0][1]:g} points in {as_good} of {number_of(number)}, below it in {worse}. "
+        f"−{behind[0][1]:g} points in {as_good} of {number_of(number)}, below it in {worse}; "
+        f"SILO is worse by any amount (interval below 0) in {behind_at_all}. "
         f"The Oracle takes {alone.min():.2g} times SILO's training steps or more; "
         f"{np.nanmin(tuned):.2g} times when the search for SILO's bounds is counted, too."
     )

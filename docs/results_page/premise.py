@@ -62,6 +62,14 @@ class Measured:
         ]
 
     @property
+    def moments_of_pruning(self) -> list[str]:
+        """Those at which a network differs from the dense one by what was pruned.
+
+        Where weights are kept, a later cycle starts from a trained network, and the first did not.
+        """
+        return [*MOMENTS] if self._study.rewinds_weights else [*MOMENTS][1:]
+
+    @property
     def densities(self) -> np.ndarray:
         """Of the cycles measured, the mean over seeds."""
         by_cycle = defaultdict(list)
@@ -76,25 +84,35 @@ def all_measured(studies: Sequence[Study]) -> list[Measured]:
 
 
 def verdict_on_widths(measured: Sequence[Measured]) -> str:
-    """Whether they are narrower in the last cycle, where the networks differ in sparsity only."""
+    """Of which quantities distributions are narrower in the last cycle, with max_lr held."""
     held = [one for one in measured if one.trained == "premise_held"]
-    told, narrower, wider = [], 0, 0
-    for quantity, name in (("gradient", "gradients"), ("before", "hidden units")):
-        counts = []
-        for moment, when in MOMENTS.items():
-            last = [one.factors[quantity, moment, NETWORK][:, -1] for one in held]
-            counts.append(f"{when} in {sum(bool((one > 1).all()) for one in last)}")
-            narrower += sum(bool((one > 1).all()) for one in last)
-            wider += sum(bool((one < 1).all()) for one in last)
-        told.append(
-            f"{name} are narrower in the last cycle than in the dense network, with every seed, "
-            f"{', '.join(counts)} of {number_of(len(held))}"
-        )
-    number = 2 * len(MOMENTS) * len(held)
-    return (
-        f"**{label(narrower, wider, number, 'cases')}.** With max_lr held from cycle to cycle, so "
-        f"that sparsity alone differs, {'; '.join(told)}."
+    told = [
+        f"{name.capitalize()}: {_verdict_on(quantity, held)}"
+        for quantity, name in QUANTITIES.items()
+        if quantity != "after"
+    ]
+    return "\n   - ".join(
+        [
+            "With max_lr held from cycle to cycle, the last cycle beside the dense network, where "
+            "every seed agrees:",
+            *told,
+        ]
     )
+
+
+def _verdict_on(quantity: str, held: Sequence[Measured]) -> str:
+    told, every = [], []
+    for moment, when in MOMENTS.items():
+        those = [one for one in held if moment in one.moments_of_pruning]
+        last = [one.factors[quantity, moment, NETWORK][:, -1] for one in those]
+        narrower = sum(bool((one > 1).all()) for one in last)
+        wider = sum(bool((one < 1).all()) for one in last)
+        told.append(
+            f"{when} narrower in {narrower} and wider in {wider} of {number_of(len(those))}"
+        )
+        every.append((narrower, wider, len(those)))
+    narrower, wider, number = map(sum, zip(*every, strict=True))
+    return f"**{label(narrower, wider, number, 'cases')}**; {', '.join(told)}."
 
 
 def narrowing(measured: Sequence[Measured]) -> Figure:

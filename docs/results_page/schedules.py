@@ -12,7 +12,9 @@ from silo_jax.reporting.comparison.numbers import (
     CLAIMED,
     Contest,
     Scores,
+    best_other,
     contest,
+    differences,
     over_pruned,
     overall_difference,
     scores,
@@ -63,28 +65,34 @@ class Compared:
         found = self.scores(way)
         if part == "pruned":
             return overall_difference(found, self.comparison.reference, schedule)
-        places = (found.options.index(one) for one in (self.comparison.reference, schedule))
-        return paired_difference(*(found.test[place, -1] for place in places))
+        return differences(found, self.comparison.reference, schedule)[-1]
 
     def strongest(self, way: str) -> Contest:
         """SILO against the rival of the best validation accuracy over the pruned cycles."""
-        found = contest(self.scores(way), self.comparison.reference, self.comparison.apart)
-        assert found, f"{self.title}: no rival has every cycle"
-        return found
+        return self._contest(self.scores(way))
 
     def held_out(self, way: str) -> Paired:
-        """SILO minus the strongest, by the seeds that chose no max_lr; of no pair if all did."""
-        found, rival = self.scores(way), self.strongest(way).rival
-        test = over_pruned(found.test)[:, ~self.comparison.chooses]
-        places = (found.options.index(one) for one in (self.comparison.reference, rival))
-        return paired_difference(*(test[place] for place in places))
+        """SILO minus the strongest as some seeds choose it, by the others; of no pair without."""
+        found, chooses = self.scores(way), self.comparison.chooses
+        chosen_by, told_by = (
+            found._replace(val=found.val[..., seeds], test=found.test[..., seeds])
+            for seeds in (chooses, ~chooses)
+        )
+        rival = self._contest(chosen_by).rival
+        return overall_difference(told_by, self.comparison.reference, rival)
 
     @property
-    def favourite(self) -> str:
+    def favourite(self) -> str | None:
         """The rival of the best validation accuracy in the dense network."""
         found = self.scores("tuned")
         dense = over_present(found.val[:, 0][:, self.comparison.chooses]).mean
-        return max(self.rivals, key=lambda one: dense[found.options.index(one)])
+        comparison = self.comparison
+        return best_other(comparison.options, comparison.reference, dense, comparison.apart)
+
+    def _contest(self, found: Scores) -> Contest:
+        met = contest(found, self.comparison.reference, self.comparison.apart)
+        assert met, f"{self.title}: no rival has every cycle"
+        return met
 
 
 def verdict_on_schedules(compared: Sequence[Compared]) -> str:
@@ -94,8 +102,9 @@ def verdict_on_schedules(compared: Sequence[Compared]) -> str:
         those = [one for one in compared if way in one.comparison.ways and len(one.rivals) > 1]
         if not those:
             continue
-        ahead = [one.strongest(way).overall for one in those]
-        reached = sum(one.mean >= CLAIMED[0] and one.low > 0 for one in ahead)
+        contests = [one.strongest(way) for one in those]
+        ahead = [one.overall for one in contests]
+        reached = sum(bool(one.holds) for one in contests)
         ruled_out = sum(one.high < CLAIMED[0] for one in ahead)
         labels[way] = label(reached, ruled_out, len(ahead))
         means = [one.mean for one in ahead]
@@ -128,7 +137,7 @@ class Raised(NamedTuple):
     Attributes:
       max_lr: that value.
       tuned: the one that is best for warmup on the dense network.
-      overall: in the mean over the pruned cycles.
+      overall: in the mean over the pruned cycles; of no pair if SILO diverged with every seed.
       last: in the last cycle.
     """
 
@@ -141,7 +150,7 @@ class Raised(NamedTuple):
 def raised(comparison: Comparison) -> list[Raised]:
     """SILO minus warmup, the same shape with max_lr held where SILO starts, paired over seeds.
 
-    Of every max_lr with which a seed finished both.
+    Of every max_lr with which SILO was pruned.
     """
     found, tuned = [], comparison.chosen_max_lr("tuned", "warmup")
     for max_lr in comparison.max_lrs:
@@ -149,25 +158,32 @@ def raised(comparison: Comparison) -> list[Raised]:
             seeds_by_cycle(comparison, comparison.cell_rows(option, max_lr), "test_accuracy")
             for option in (comparison.reference, "warmup")
         )
-        overall = paired_difference(over_pruned(silo), over_pruned(held))
-        if overall.pairs:
-            last = paired_difference(silo[-1], held[-1])
-            found.append(Raised(max_lr, tuned, overall, last))
+        if np.isfinite(silo[1:]).any():
+            overall = paired_difference(over_pruned(silo), over_pruned(held))
+            found.append(Raised(max_lr, tuned, overall, paired_difference(silo[-1], held[-1])))
     return found
 
 
 def verdict_on_raising(comparisons: Iterable[Comparison]) -> str:
     """Where raising max_lr gains or loses as much as is claimed."""
     rows = [one for comparison in comparisons for one in raised(comparison)]
-    gained = [one for one in rows if one.overall.mean >= CLAIMED[0] and one.overall.low > 0]
-    lost = [one for one in rows if one.overall.mean <= -CLAIMED[0]]
-    below, above = (sum(one.max_lr < one.tuned for one in some) for some in (gained, lost))
+    below = [one for one in rows if one.max_lr < one.tuned]
+    others = [one for one in rows if one.max_lr >= one.tuned]
+    (gains, losses), (other_gains, other_losses) = map(_large, (below, others))
     return (
         f"Over the pruned cycles SILO gains {CLAIMED[0]:g} points or more (interval above 0) in "
-        f"{len(gained)} of {len(rows)} rows, in {below} of them from a max_lr below the one that "
-        f"warmup is tuned to on the dense network; it loses {CLAIMED[0]:g} or more in {len(lost)}, "
-        f"in {above} of them from below it."
+        f"{gains} of the {len(below)} rows below the max_lr that warmup is tuned to on the dense "
+        f"network, and in {other_gains} of the {len(others)} others; it loses as much (interval "
+        f"below 0), or diverges with every seed, in {losses} and {other_losses}."
     )
+
+
+def _large(rows: Sequence[Raised]) -> tuple[int, int]:
+    """The number of gains and of losses as large as is claimed."""
+    overall = [one.overall for one in rows]
+    gains = sum(one.mean >= CLAIMED[0] and one.low > 0 for one in overall)
+    losses = sum(one.mean <= -CLAIMED[0] and one.high < 0 for one in overall)
+    return gains, losses + sum(one.pairs == 0 for one in overall)
 
 
 def pruned_accuracy(found: Scores, option: str) -> str:
@@ -179,9 +195,11 @@ def pruned_accuracy(found: Scores, option: str) -> str:
 
 
 def all_pairs(paired: Paired, comparison: Comparison) -> str:
-    """A difference and, where it is not of all seeds, of how many."""
+    """A difference and, where it is not of all seeds, of how many; or that all diverged."""
+    if not paired.pairs:
+        return "diverged"
     few = paired.pairs < len(comparison.seeds)
-    return format_difference(paired) + (f" ({paired.pairs})" if few and paired.pairs else "")
+    return format_difference(paired) + (f" ({paired.pairs})" if few else "")
 
 
 class Option(NamedTuple):
@@ -192,8 +210,8 @@ class Option(NamedTuple):
       max_lr: of its dense network.
       accuracy: over the pruned cycles.
       difference: that of the first option minus its own.
-      ahead: its own minus that of the study's strongest schedule; of no pair if more than SILO's
-        schedule was changed.
+      ahead: its own minus that of the study's strongest other schedule; of no pair if more than
+        SILO's schedule was changed.
     """
 
     name: str

@@ -18,9 +18,9 @@ REWOUND = {"weights": "weights rewound", "lr": "LR rewound"}
 
 
 class Command(NamedTuple):
-    """A study's command, and the seconds that its networks were trained; NaN if not noted."""
+    """A part's command, and the seconds that its networks were trained; NaN if not noted."""
 
-    study: str
+    part: str
     command: str
     seconds: float
 
@@ -42,7 +42,7 @@ class Study:
         self.config = _config(next(path.parent for path in paths if path.exists()))
 
     def has(self, kind: str) -> bool:
-        """Whether there is a comparison ("compare"), an Oracle or a premise."""
+        """Whether there is a part, one of KINDS."""
         return (self.folder / kind).is_dir()
 
     @property
@@ -55,6 +55,11 @@ class Study:
             REWOUND.get(policy, policy),
         )
         return ", ".join(parts)
+
+    @property
+    def rewinds_weights(self) -> bool:
+        """Whether every cycle starts from weights as the first one did."""
+        return self.config["rewind"]["policy"] in ("weights", "reinit")
 
     @property
     def protocol(self) -> tuple[int, float, int, float]:
@@ -124,10 +129,8 @@ def label(holds: int, fails: int, number: int, things: str = "studies") -> str:
 def _command(folder: Path) -> Command:
     command = _environment(folder)["command"]
     command = re.sub(r" --(cells|wait)=\S+", "", command)  # of the last of several shares
-    tables = [folder / name for name in ("cells.csv", "grid.csv", "silo.csv")]
-    if tables[0].exists():
-        tables = tables[:1]
-    rows = [row for table in tables if table.exists() for row in _rows(table)]
+    names = ["cells.csv"] if (folder / "cells.csv").exists() else ["grid.csv", "silo.csv"]
+    rows = [row for name in names if (folder / name).exists() for row in _rows(folder / name)]
     seconds = sum(float(row["seconds"]) for row in rows if row["seconds"])
     return Command(folder.name, command, seconds or float("nan"))
 

@@ -21,8 +21,8 @@ from jax import lax
 Padding = tuple[tuple[int, int], tuple[int, int]]
 _NO_PADDING: Padding = ((0, 0), (0, 0))
 
-# Patches of a few images at a time keep to the cache of a core.
-_PATCH_BYTES = 2**21
+# Patches or taps of a few images at a time keep to the cache of a core.
+_GROUP_BYTES = 2**21
 
 # Outputs of an image up to which XLA's fast convolution is slower than a product with patches.
 _FEW_PIXELS = 4
@@ -31,6 +31,7 @@ _FEW_PIXELS = 4
 def native(
     images: jax.Array, kernel: jax.Array, strides: int, padding: Padding, groups: int = 1
 ) -> jax.Array:
+    """`lax.conv_general_dilated`, which JAX differentiates itself."""
     return lax.conv_general_dilated(
         images,
         kernel,
@@ -187,7 +188,7 @@ def _sum_over_groups(
     bytes_per_image: int,
 ) -> jax.Array:
     """The sum of products over groups of images, which keep to the cache."""
-    group = _divisor_up_to(left.shape[0], _PATCH_BYTES // bytes_per_image)
+    group = _divisor_up_to(left.shape[0], _GROUP_BYTES // bytes_per_image)
     grouped = tuple(a.reshape(-1, group, *a.shape[1:]) for a in (left, right))
     first = jax.eval_shape(product, *(a[0] for a in grouped))
 

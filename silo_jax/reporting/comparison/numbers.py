@@ -85,28 +85,31 @@ def seeds_by_cycle(
 
 
 def best_other(
-    options: tuple[str, ...], reference: str, accuracy: NDArray[np.float64]
+    options: tuple[str, ...],
+    reference: str,
+    accuracy: NDArray[np.float64],
+    apart: Collection[str] = (),
 ) -> str | None:
     """Picks the option with the highest accuracy beside the reference; None if no other has one.
 
     Args:
         options: Names.
         reference: The option left out.
-        accuracy: Shape (options,), NaN for an option that takes no part.
+        accuracy: Shape (options,), NaN for an option that has none.
+        apart: Options that are no rivals, left out as well.
     """
     rivals = {
         option: value
         for option, value in zip(options, accuracy, strict=True)
-        if option != reference and np.isfinite(value)
+        if option not in (reference, *apart) and np.isfinite(value)
     }
     return max(rivals, key=lambda option: rivals[option], default=None)
 
 
 def rivals_by_cycle(found: Scores, reference: str, apart: Collection[str] = ()) -> list[str | None]:
     """Picks the rival with the highest mean validation accuracy in each cycle; none is apart."""
-    no_rival = np.isin(found.options, list(apart))
-    means = np.where(no_rival[:, np.newaxis], np.nan, over_present(found.val).mean)
-    return [best_other(found.options, reference, column) for column in means.T]
+    means = over_present(found.val).mean
+    return [best_other(found.options, reference, column, apart) for column in means.T]
 
 
 def differences(found: Scores, reference: str, other: str | None) -> list[Paired]:
@@ -171,8 +174,7 @@ def contest(found: Scores, reference: str, apart: Collection[str] = ()) -> Conte
     if len(found.density) < 2:
         return None
     accuracy = over_present(over_pruned(found.val)).mean
-    no_rival = np.isin(found.options, list(apart))
-    rival = best_other(found.options, reference, np.where(no_rival, np.nan, accuracy))
+    rival = best_other(found.options, reference, accuracy, apart)
     if rival is None:
         return None
     by_cycle = differences(found, reference, rival)[1:]
