@@ -13,7 +13,12 @@ from silo_jax.reporting.oracle import OracleSearch, read_oracle
 FOLDER = Path(__file__).parents[2] / "benchmarks/results/studies"
 KINDS = ("compare", "oracle", "premise", "premise_held", "tune")
 DATA_SETS = {"digits": "digits", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
-NETWORKS = {"mlp": "MLP", "lenet_300_100": "LeNet-300-100", "resnet20": "ResNet-20"}
+NETWORKS = {
+    "mlp": "MLP",
+    "lenet_300_100": "LeNet-300-100",
+    "StridedConv": "small convolutional network",
+    "resnet20": "ResNet-20",
+}
 REWOUND = {"weights": "weights rewound", "lr": "LR rewound"}
 
 
