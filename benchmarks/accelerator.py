@@ -7,9 +7,11 @@
   so that its rate is the memory's and not that of starting programs for every layer.
 - vit: ViT-B/16 at 224 in bfloat16, as a share of what a product of large bfloat16 matrices reaches.
   Counted are the products of the forward pass, three times, as a backward pass has two for each.
-- images: ResNet-20 on images of 32×32 pixels, in float32 and bfloat16, alone and as replicas side
-  by side (strategy "vmap"), which are evaluated on 500 images besides; images a second, of all
-  together. In float32, products are those of JAX's default: TF32 on a GPU, bfloat16 on a TPU.
+- images: images of 32×32 pixels that ResNet-20 is trained on in a second, in float32 and bfloat16
+  and by batch size. In float32, products are those of JAX's default: TF32 on a GPU, bfloat16 on a
+  TPU.
+- replicas: the same for replicas side by side (strategy "vmap"), of all together; they are
+  evaluated on 500 images besides.
 - launch: the steps of an epoch as one program, over as many steps launched one by one from the
   host, on a batch that is there already.
 
@@ -18,8 +20,9 @@ are in `benchmarks.replicas`, PyTorch in `benchmarks.pytorch_step`.
 """
 
 import argparse
+import itertools
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -33,30 +36,35 @@ from benchmarks.prune import NETWORKS, WAYS, weights_and_masks
 from benchmarks.replicas import Networks, Task
 
 DTYPES = ("float32", "bfloat16")
+BATCH_SIZES = (128, 1024)
 READS = 32
 
 
-def images(
-    network: str, steps: int, repeats: int, batch_size: int = 128, num_replicas: int = 8
-) -> list[dict]:
-    """Images a second of a network, and of replicas of it together."""
-    rows = []
+def images(network: str, steps: int, repeats: int) -> Iterator[dict]:
+    """Images a second of a network, in batches of one size and another."""
+    for batch_size, dtype in itertools.product(BATCH_SIZES, DTYPES):
+        taken = steps * BATCH_SIZES[0] // batch_size
+        epochs = Epochs(network, batch_size, taken, dtype=dtype)
+        seconds = seconds_in_turn({"one": epochs}, repeats)["one"]
+        require_steps(network, epochs.steps_taken, (repeats + 1) * taken)
+        row = {"measured": "images", "network": network, "dtype": dtype, "batch_size": batch_size}
+        row |= {"steps": taken, "images_per_second": epochs.images / statistics.median(seconds)}
+        yield row
+
+
+def replicas(network: str, steps: int, repeats: int, number: int = 8) -> Iterator[dict]:
+    """Images a second of several networks together."""
+    batch_size, taken = BATCH_SIZES[0], steps // number
     for dtype in DTYPES:
         model = {"name": network, "dtype": dtype}
-        task = Task(model, (32, 32, 3), batch_size, steps, num_scored=500)
-        programs = {
-            1: Epochs(network, batch_size, steps, dtype=dtype),
-            num_replicas: Networks(task, num_replicas, "vmap"),
-        }
-        calls = {str(number): program for number, program in programs.items()}
-        seconds = seconds_in_turn(calls, repeats)
-        for number, program in programs.items():
-            require_steps(f"{number} replicas", program.steps_taken, (repeats + 1) * steps)
-            median = statistics.median(seconds[str(number)])
-            row = {"measured": "images", "network": network, "dtype": dtype}
-            row |= {"replicas": number, "batch_size": batch_size, "steps": steps}
-            rows.append(row | {"images_per_second": number * steps * batch_size / median})
-    return rows
+        task = Task(model, (32, 32, 3), batch_size, taken, num_scored=500)
+        networks = Networks(task, number, "vmap")
+        seconds = seconds_in_turn({"all": networks}, repeats)["all"]
+        require_steps(network, networks.steps_taken, (repeats + 1) * taken)
+        row = {"measured": "replicas", "network": network, "dtype": dtype, "replicas": number}
+        row |= {"batch_size": batch_size, "steps": taken}
+        together = number * taken * batch_size
+        yield row | {"images_per_second": together / statistics.median(seconds)}
 
 
 def launch(network: str, steps: int, repeats: int, batch_size: int = 128) -> list[dict]:
@@ -145,10 +153,11 @@ def pruning(network: str, repeats: int) -> list[dict]:
     ]
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], list[dict]]] = {
+PARTS: dict[str, Callable[[argparse.Namespace], Iterable[dict]]] = {
     "prune": lambda options: pruning("ViT-B/16", options.repeats),
     "vit": lambda options: vit(options.repeats, options.vit_batch_size),
     "images": lambda options: images("resnet20", options.steps, options.repeats),
+    "replicas": lambda options: replicas("resnet20", options.steps, options.repeats),
     "launch": lambda options: launch("resnet20", options.steps, options.repeats),
 }
 
@@ -158,7 +167,7 @@ def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for name in options.parts:
         try:
             yield from PARTS[name](options)
-        except (jax.errors.JaxRuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError) as error:
             yield {"measured": name, "failed": str(error).partition("\n")[0]}
 
 

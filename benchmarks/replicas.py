@@ -64,7 +64,7 @@ ON_CPU = {
 }
 # The others would leave it idle.
 ON_ACCELERATOR = {
-    "resnet20_128": Task({"name": "resnet20"}, (32, 32, 3), 128, 128, 500),
+    "resnet20_128": Task({"name": "resnet20"}, (32, 32, 3), 128, 256, 500),
 }
 
 

@@ -18,6 +18,7 @@ from benchmarks.accelerator import (
     measured,
     product,
     read_many_times,
+    replicas,
     vit_products,
 )
 from benchmarks.checkpointing import checkpoint_size, measure
@@ -184,11 +185,21 @@ def test_rates_of_an_accelerator_are_of_all_replicas_together(monkeypatch):
         return {name: [{"scan": 0.5}.get(name, 2.0)] * repeats for name in programs}
 
     monkeypatch.setattr("benchmarks.accelerator.seconds_in_turn", timed)
-    rows = images("mlp", steps=2, repeats=1, batch_size=2, num_replicas=2)
-    assert [(row["dtype"], row["replicas"]) for row in rows] == [
-        (dtype, number) for dtype in ("float32", "bfloat16") for number in (1, 2)
+    monkeypatch.setattr("benchmarks.accelerator.BATCH_SIZES", (2, 4))
+    rows = list(images("mlp", steps=4, repeats=1))
+    assert [(row["batch_size"], row["dtype"], row["steps"]) for row in rows] == [
+        (2, "float32", 4),
+        (2, "bfloat16", 4),
+        (4, "float32", 2),
+        (4, "bfloat16", 2),
     ]
-    assert [row["images_per_second"] for row in rows] == [2 * 2 / 2.0, 2 * 2 * 2 / 2.0] * 2
+    assert [row["images_per_second"] for row in rows] == [4 * 2 / 2.0] * 4
+    rows = list(replicas("mlp", steps=4, repeats=1, number=2))
+    assert [(row["dtype"], row["replicas"], row["steps"]) for row in rows] == [
+        ("float32", 2, 2),
+        ("bfloat16", 2, 2),
+    ]
+    assert [row["images_per_second"] for row in rows] == [2 * 2 * 2 / 2.0] * 2
     (row,) = launch("mlp", steps=2, repeats=1, batch_size=2)
     assert row["ms_per_step"] == 1e3 * 0.5 / 2
     assert row["scan_over_steps"] == 0.5 / 2.0

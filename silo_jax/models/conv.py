@@ -1,7 +1,7 @@
 """A convolution whose backward pass is fast on the CPU, inside a `lax.scan` as well.
 
-On the CPU it and its gradients are those of `silo_jax.models.conv_cpu`. Other backends keep
-`lax.conv_general_dilated` and what JAX derives.
+On the CPU it and its gradients are those of `silo_jax.models.conv_cpu`, and on an NVIDIA GPU those
+of `silo_jax.models.conv_gpu`. Other backends keep `lax.conv_general_dilated` and what JAX derives.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from flax import linen as nn
 from jax import lax
 
 from silo_jax.checks import shown
-from silo_jax.models import conv_cpu
+from silo_jax.models import conv_cpu, conv_gpu
 from silo_jax.models.conv_cpu import Padding, native
 
 
@@ -70,8 +70,9 @@ def conv(
     Groups are 1, or as many as there are channels, in and out.
     """
     how: dict[str, Any] = {"strides": strides, "padding": padding, "groups": groups}
-    on_cpu, elsewhere = partial(conv_cpu.convolved, **how), partial(native, **how)
-    return lax.platform_dependent(images, kernel, cpu=on_cpu, default=elsewhere)
+    on_cpu, on_gpu = partial(conv_cpu.convolved, **how), partial(conv_gpu.convolved, **how)
+    elsewhere = partial(native, **how)
+    return lax.platform_dependent(images, kernel, cpu=on_cpu, cuda=on_gpu, default=elsewhere)
 
 
 def _forward(
@@ -89,11 +90,12 @@ def _backward(
 ) -> tuple[jax.Array, jax.Array]:
     how: dict[str, Any] = {"strides": strides, "padding": padding, "groups": groups}
 
-    def elsewhere(images: jax.Array, kernel: jax.Array, grad: jax.Array) -> tuple:
-        return jax.vjp(partial(native, **how), images, kernel)[1](grad)
+    def derived(convolve: Callable, images: jax.Array, kernel: jax.Array, grad: jax.Array) -> tuple:
+        return jax.vjp(partial(convolve, **how), images, kernel)[1](grad)
 
-    on_cpu = partial(conv_cpu.gradients, **how)
-    return lax.platform_dependent(*saved, grad, cpu=on_cpu, default=elsewhere)
+    on_cpu, on_gpu = partial(conv_cpu.gradients, **how), partial(derived, conv_gpu.convolved)
+    elsewhere = partial(derived, native)
+    return lax.platform_dependent(*saved, grad, cpu=on_cpu, cuda=on_gpu, default=elsewhere)
 
 
 conv.defvjp(_forward, _backward)
