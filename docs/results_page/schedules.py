@@ -27,7 +27,7 @@ WAYS = {"hindsight": "chosen in hindsight", "tuned": "tuned on the dense network
 PARTS = {"pruned": "in the mean over the pruned cycles", "last": "in the last, sparsest cycle"}
 # Test accuracy of ResNet-20 on CIFAR-10 by density, LR rewinding: Renda, Frankle & Carbin 2020,
 # medians of the data published with the paper (rewinding-iclr20-public).
-RENDA = {1.0: 91.71, 0.107: 91.01}
+RENDA = {1.0: 91.71, 0.512: 92.29, 0.21: 91.89, 0.107: 91.01}
 
 
 class Compared:
@@ -45,7 +45,8 @@ class Compared:
     def choosing(self) -> str:
         """Which of the seeds chose max_lr."""
         few, seeds = len(self.comparison.tuning_seeds), len(self.comparison.seeds)
-        return "all seeds" if few == seeds else f"the first {few} of {seeds} seeds"
+        first = "first" if few == 1 else f"first {few}"
+        return "all seeds" if few == seeds else f"the {first} of {seeds} seeds"
 
     @property
     def notes(self) -> list[str]:
