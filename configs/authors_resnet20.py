@@ -10,7 +10,8 @@ clean: the best epoch is chosen on the test split, and the official test images 
 
 from ml_collections import ConfigDict
 
-from configs.common import authors_protocol, authors_warmup, cifar
+from configs.protocol_of_authors import authors_protocol, authors_warmup
+from configs.recipes import cifar
 
 STEPS_PER_EPOCH = 563  # 36 000 images in batches of 64, the last of 32
 

@@ -11,7 +11,8 @@ network has the ImageNet head: 119.6 of its 139.6 million parameters are in dens
 
 from ml_collections import ConfigDict
 
-from configs.common import authors_protocol, authors_warmup, cifar
+from configs.protocol_of_authors import authors_protocol, authors_warmup
+from configs.recipes import cifar
 
 STEPS_PER_EPOCH = 563  # 36 000 images in batches of 64, the last of 32
 

@@ -3,14 +3,15 @@
     python -m experiments.run --config=configs/cifar100_vgg19.py --workdir=runs/vgg19
     python -m experiments.run --config=configs/cifar100_vgg19.py:cosine+lr --workdir=runs/cosine
 
-After the colon: a schedule, a way of rewinding, or both (see configs/common.py). The paper's
+After the colon: a schedule, a way of rewinding, or both (configs/variants.py). The paper's
 hyper-parameters are not known; these are this project's own choice. 25 cycles of 160 epochs, for an
 accelerator. Not yet run.
 """
 
 from ml_collections import ConfigDict
 
-from configs.common import cifar, long_cycles, with_variant
+from configs.recipes import cifar, long_cycles
+from configs.variants import with_variant
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -3,7 +3,7 @@ r"""SILO on CIFAR-10 with ResNet-20 and the numbers of the authors' script, prot
     python -m experiments.run --config=configs/cifar10_resnet20.py --workdir=runs/cifar10_resnet20
     python -m experiments.run --config=configs/cifar10_resnet20.py:cosine+lr --workdir=runs/cosine
 
-After the colon: a schedule, a way of rewinding, or both (see configs/common.py).
+After the colon: a schedule, a way of rewinding, or both (configs/variants.py).
 
 Clean means: the data set's own test split, a validation split taken from train, no augmentation in
 evaluation, BatchNorm and biases not pruned, and a warm-up that completes. (In the authors' script
@@ -20,7 +20,8 @@ images/s, so it wants an accelerator. Two cycles of one epoch take 7 minutes the
 
 from ml_collections import ConfigDict
 
-from configs.common import cifar, with_variant
+from configs.recipes import cifar
+from configs.variants import with_variant
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -3,13 +3,14 @@
     python -m experiments.run --config=configs/cifar10_vgg19.py --workdir=runs/vgg19
     python -m experiments.run --config=configs/cifar10_vgg19.py:cosine+lr --workdir=runs/cosine
 
-After the colon: a schedule, a way of rewinding, or both (see configs/common.py). The small head is
+After the colon: a schedule, a way of rewinding, or both (configs/variants.py). The small head is
 this project's choice. 25 cycles of 160 epochs, for an accelerator. Not yet run.
 """
 
 from ml_collections import ConfigDict
 
-from configs.common import cifar, long_cycles, with_variant
+from configs.recipes import cifar, long_cycles
+from configs.variants import with_variant
 
 
 def get_config(variant: str = "") -> ConfigDict:

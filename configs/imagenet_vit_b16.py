@@ -4,13 +4,14 @@ r"""SILO on ImageNet with ViT-B/16 from a published checkpoint, protocol clean.
         --config.model.checkpoint=ViT-B_16.npz
 
 Without the checkpoint it starts from random weights. After the colon behind the config: a schedule,
-a way of rewinding, or both (see configs/common.py). Hyper-parameters are this project's own choice.
+a way of rewinding, or both (configs/variants.py). Hyper-parameters are this project's own choice.
 15 cycles of 10 epochs, for several accelerators. Not yet run.
 """
 
 from ml_collections import ConfigDict
 
-from configs.common import imagenet, with_variant
+from configs.recipes import imagenet
+from configs.variants import with_variant
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs.common import REWINDING, VARIANTS
+from configs.variants import REWINDING, VARIANTS
 from silo_jax.models import create_model
 from silo_jax.training.config import check_config, durations, flatten, make_peaks, make_shape
 from tests.refusals import refused
 from tests.tiny import tiny_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-PARTS = ("__init__", "common")
+PARTS = ("__init__", "protocol_of_authors", "recipes", "variants")
 EXPERIMENTS = sorted(p.stem for p in CONFIGS.glob("*.py") if p.stem not in PARTS)
 
 

@@ -18,8 +18,7 @@ from silo_jax.models import create_model
 from silo_jax.pruning.layer_order import layer_order
 from silo_jax.pruning.masks import named_leaves
 
-KEY = jax.random.key(0)
-WIDTH = 4
+KEY, WIDTH = jax.random.key(0), 4
 
 
 def zeros_like(shapes):
@@ -259,8 +258,7 @@ def test_an_equinox_module_with_functions_and_biases_of_three_dimensions(wrap):
 
 
 @pytest.mark.parametrize(
-    "transform",
-    [jax.jit, jax.checkpoint, lambda f: jax.grad(lambda params: jnp.sum(f(params)))],
+    "transform", [jax.jit, jax.checkpoint, lambda f: jax.grad(lambda params: jnp.sum(f(params)))]
 )
 def test_a_whole_network_transformed(transform):
     model, images = create_model("lenet5", num_classes=3), jnp.ones((1, 16, 16, 1))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs.common import authors_protocol
+from configs.protocol_of_authors import authors_protocol
 from silo_jax.data import augment
 from silo_jax.pruning import layer_counts
 from silo_jax.training.config import check_config
