@@ -54,16 +54,16 @@ def images(network: str, steps: int, repeats: int) -> Iterator[dict]:
 
 def replicas(network: str, steps: int, repeats: int, number: int = 8) -> Iterator[dict]:
     """Images a second of several networks together."""
-    batch_size, taken = BATCH_SIZES[0], steps // number
+    batch_size = BATCH_SIZES[0]
     for dtype in DTYPES:
         model = {"name": network, "dtype": dtype}
-        task = Task(model, (32, 32, 3), batch_size, taken, num_scored=500)
+        task = Task(model, (32, 32, 3), batch_size, steps, num_scored=500)
         networks = Networks(task, number, "vmap")
         seconds = seconds_in_turn({"all": networks}, repeats)["all"]
-        require_steps(network, networks.steps_taken, (repeats + 1) * taken)
+        require_steps(network, networks.steps_taken, (repeats + 1) * steps)
         row = {"measured": "replicas", "network": network, "dtype": dtype, "replicas": number}
-        row |= {"batch_size": batch_size, "steps": taken}
-        together = number * taken * batch_size
+        row |= {"batch_size": batch_size, "steps": steps}
+        together = number * steps * batch_size
         yield row | {"images_per_second": together / statistics.median(seconds)}
 
 
@@ -167,14 +167,14 @@ def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for name in options.parts:
         try:
             yield from PARTS[name](options)
-        except (RuntimeError, ValueError) as error:
+        except (jax.errors.JaxRuntimeError, ValueError) as error:
             yield {"measured": name, "failed": str(error).partition("\n")[0]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", nargs="*", default=[*PARTS], choices=[*PARTS])
-    parser.add_argument("--steps", type=int, default=256, help="of ResNet-20 in an epoch")
+    parser.add_argument("--steps", type=int, default=256, help="of 128 images, of ResNet-20")
     parser.add_argument("--vit-batch-size", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--out")

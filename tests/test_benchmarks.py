@@ -194,7 +194,7 @@ def test_rates_of_an_accelerator_are_of_all_replicas_together(monkeypatch):
         (4, "bfloat16", 2),
     ]
     assert [row["images_per_second"] for row in rows] == [4 * 2 / 2.0] * 4
-    rows = list(replicas("mlp", steps=4, repeats=1, number=2))
+    rows = list(replicas("mlp", steps=2, repeats=1, number=2))
     assert [(row["dtype"], row["replicas"], row["steps"]) for row in rows] == [
         ("float32", 2, 2),
         ("bfloat16", 2, 2),

@@ -26,7 +26,7 @@ def operations(program_text):
     jax.__version_info__ < (0, 10), reason="older JAX may leave the choice of platform to XLA"
 )
 @pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu", "cpu"])
-def test_gradients_are_native_on_all_platforms_but_the_cpu(platform):
+def test_gradients_of_a_strided_convolution_are_native_on_all_platforms_but_the_cpu(platform):
     arrays = draw((3, 3), (6, 6), 2)[:2]
     ours, its = (
         operations(gradient(f).trace(*arrays).lower(lowering_platforms=(platform,)).as_text())

@@ -7,9 +7,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from silo_jax.models import conv_cpu, conv_gpu
+from silo_jax.models import conv_gpu
 from silo_jax.models.conv import conv
 from tests.test_conv import SAME, assert_near, draw, native, sums_over_taps, value_and_gradients
+
+needs_platforms = pytest.mark.skipif(
+    jax.__version_info__ < (0, 10), reason="older JAX may leave the choice of platform to XLA"
+)
 
 
 def by_columns(columns):
@@ -59,9 +63,14 @@ def test_what_a_gpu_computes_is_the_native_convolution(channels, size, strides, 
     assert_near(ours, expected, 2e-6 if dtype == "float32" else 1e-2)
 
 
-@pytest.mark.skipif(
-    jax.__version_info__ < (0, 10), reason="older JAX may leave the choice of platform to XLA"
-)
+def convolved_images(function, images, kernel, platform):
+    """Height, width and channels of what is convolved, in what the function becomes there."""
+    program = jax.jit(function).trace(images, kernel)
+    text = program.lower(lowering_platforms=(platform,)).as_text()
+    return re.findall(r"stablehlo\.convolution.* : \(tensor<2x(\w+)xf32>", text)
+
+
+@needs_platforms
 @pytest.mark.parametrize(
     ("channels", "size", "strides", "padding", "on_the_gpu"),
     [
@@ -77,19 +86,25 @@ def test_what_a_gpu_computes_is_the_native_convolution(channels, size, strides, 
 )
 def test_columns_become_channels_where_there_are_few(channels, size, strides, padding, on_the_gpu):
     images, kernel, _ = draw((3, 3), size, 2, strides, padding, channels)
-
-    def images_of_the_convolution(platform):
-        program = jax.jit(partial(conv, strides=strides, padding=padding))
-        text = program.trace(images, kernel).lower(lowering_platforms=(platform,)).as_text()
-        (shape,) = re.findall(r"stablehlo\.convolution.* : \(tensor<2x(\w+)xf32>", text)
-        return shape
-
-    assert images_of_the_convolution("cuda") == on_the_gpu
-    assert images_of_the_convolution("rocm") == f"{size[0]}x{size[1]}x{channels[0]}"
+    forward = partial(conv, strides=strides, padding=padding)
+    on_others = f"{size[0]}x{size[1]}x{channels[0]}"
+    assert convolved_images(forward, images, kernel, "cuda") == [on_the_gpu]
+    assert convolved_images(forward, images, kernel, "rocm") == [on_others]
 
 
+@needs_platforms
+def test_columns_are_channels_in_both_gradients():
+    images, kernel, _ = draw((3, 3), (4, 8), 2, 1, SAME, (16, 16))
+
+    def gradients(images, kernel):
+        return jax.grad(lambda *pair: jnp.sum(conv(*pair, 1, SAME) ** 2), (0, 1))(images, kernel)
+
+    assert convolved_images(gradients, images, kernel, "cuda") == ["4x2x64"] * 3
+    assert convolved_images(gradients, images, kernel, "rocm") == ["4x8x16"] * 3
+
+
+@needs_platforms
 def test_a_depthwise_convolution_is_left_as_it_is():
     images, kernel, _ = draw((3, 3), (4, 8), 2, 1, SAME, (16, 16))
-    how = {"strides": 1, "padding": SAME, "groups": 16}
-    arrays = images, kernel[:, :, :1]
-    assert_near(conv_gpu.convolved(*arrays, **how), conv_cpu.convolved(*arrays, **how))
+    depthwise = partial(conv, strides=1, padding=SAME, groups=16)
+    assert convolved_images(depthwise, images, kernel[:, :, :1], "cuda") == ["4x8x16"]

@@ -178,6 +178,19 @@ def test_a_schedule_that_wins_everywhere_is_said_to(tmp_path):
     assert verdict_on_schedules([lost]).startswith("**Does not hold here.**")
 
 
+def test_a_comparison_with_one_other_schedule_is_told_but_not_counted(tmp_path):
+    lost = Compared(Study(FOLDER / "digits"))
+    options = ("silo", "warmup")
+    rows = cell_rows(options, test=better_silo)
+    alone = Compared(cifar_study(tmp_path, rows=rows, options=options))
+    told = verdict_on_schedules([lost, alone]).removeprefix(verdict_on_schedules([lost]))
+    assert "with warmup alone, and is not counted in these: " in told
+    mean = np.mean(
+        [better_silo("silo", 0.1, 1, s) - better_silo("warmup", 0.1, 1, s) for s in SEEDS]
+    )
+    assert f": {mean:+.2f} [" in told
+
+
 def test_the_seeds_that_chose_nothing_judge_what_the_others_chose(tmp_path):
     """When dense constant is the best other; pruned it is cosine with the first seed, of all
     seeds it is constant. SILO's last seed is 1 up."""
@@ -222,6 +235,17 @@ def test_raising_max_lr_is_told_from_a_max_lr_that_was_too_small(tmp_path):
     assert told.endswith("or diverges with every seed, in 0 and 1.")
 
 
+def test_a_row_of_one_seed_shows_no_gain(tmp_path):
+    options = ("silo", "warmup")
+    rows = [row for row in cell_rows(options) if row["max_lr"] != 0.05 or row["seed"] == SEEDS[0]]
+    write_comparison(tmp_path, rows, options=options)
+    comparison = read_comparison(tmp_path)
+    assert [one.overall.pairs for one in raised(comparison)] == [1, len(SEEDS), len(SEEDS)]
+    told = verdict_on_raising([comparison])
+    assert "in 0 of the 0 rows below" in told
+    assert "in 2 of the 2 others" in told
+
+
 def test_another_range_of_silo_is_held_against_the_strongest_other(tmp_path):
     """Cosine is the strongest other; the options lose a point a cycle."""
     range_of_silo = {"along": "schedule.upper", "options": ("0.2", "0.4")}
@@ -252,9 +276,9 @@ def test_what_was_tried_and_what_was_published_is_beside_it(tmp_path):
     longer = json.loads((tmp_path / "range/config.json").read_text())
     longer["training"]["epochs_per_cycle"] = 3
     (tmp_path / "range/config.json").write_text(json.dumps(longer))
-    told = page([*all_studies(), study])
+    told = page([*(one for one in all_studies() if one.has("oracle")), study])
     assert f"| {RENDA[1.0]} |" in told
     assert "| training.epochs_per_cycle=3 | upper 0.4 | 0.1 | " in told
-    assert "1 × tpu with 8 host cores" in told
+    assert "| 1 × tpu with 8 host cores |" in told
     hindsight = told.partition("With max_lr tuned")[0]
     assert "CIFAR-10" not in hindsight.partition("With max_lr chosen")[2]

@@ -40,7 +40,6 @@ def page(studies: list[Study]) -> str:
         at_edge=[study for study in tuned if oracle.bounds_at_edge(study)],
         held=[one for one in compared if "warmup" in one.rivals],
         names=sorted({name for one in compared for name in one.comparison.options}),
-        devices=sorted(set().union(*(study.devices for study in studies))),
         difference=format_difference,
         time=time,
         schedules=schedules,

@@ -115,6 +115,13 @@ def verdict_on_schedules(compared: Sequence[Compared]) -> str:
             f"{CLAIMED[0]:g} or more in {reached} of {number_of(len(ahead))}, which the 95 % "
             f"interval rules out in {ruled_out}. {_counts(those, way)}"
         )
+    told += [
+        f"{one.title}, was compared with {one.rivals[0]} alone, and is not counted in these: "
+        f"{format_difference(one.ahead(one.rivals[0], one.comparison.ways[-1]))}, "
+        f"max_lr {WAYS[one.comparison.ways[-1]]}."
+        for one in compared
+        if len(one.rivals) == 1
+    ]
     found = labels.get("hindsight") or labels["tuned"]
     return "\n   - ".join([f"**{found}.**", *told])
 
@@ -167,7 +174,7 @@ def raised(comparison: Comparison) -> list[Raised]:
 
 def verdict_on_raising(comparisons: Iterable[Comparison]) -> str:
     """Where raising max_lr gains or loses as much as is claimed."""
-    rows = [one for comparison in comparisons for one in raised(comparison)]
+    rows = [one for each in comparisons for one in raised(each) if one.overall.pairs != 1]
     below = [one for one in rows if one.max_lr < one.tuned]
     others = [one for one in rows if one.max_lr >= one.tuned]
     (gains, losses), (other_gains, other_losses) = map(_large, (below, others))

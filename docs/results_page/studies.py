@@ -23,10 +23,12 @@ REWOUND = {"weights": "weights rewound", "lr": "LR rewound"}
 
 
 class Command(NamedTuple):
-    """A part's command, and the seconds that its networks were trained; NaN if not noted."""
+    """A part's command, what it ran on, and the seconds that its networks were trained; NaN if
+    not noted."""
 
     part: str
     command: str
+    device: str
     seconds: float
 
 
@@ -96,12 +98,6 @@ class Study:
         """How each part was made."""
         return [_command(path) for path in self._folders]
 
-    @property
-    def devices(self) -> set[str]:
-        """What the parts were made on."""
-        found = [_environment(path) for path in self._folders]
-        return {f"{one['device']} with {one['host cores']} host cores" for one in found}
-
     def _changes(self, folder: Path) -> dict[str, Any]:
         own, other = (_fields(_config(path)) for path in (self.folder / "compare", folder))
         return {name: value for name, value in other.items() if value != own.get(name)}
@@ -132,12 +128,13 @@ def label(holds: int, fails: int, number: int, things: str = "studies") -> str:
 
 
 def _command(folder: Path) -> Command:
-    command = _environment(folder)["command"]
-    command = re.sub(r" --(cells|wait)=\S+", "", command)  # of the last of several shares
+    environment = _environment(folder)
+    command = re.sub(r" --(cells|wait)=\S+", "", environment["command"])  # of one of the shares
+    device = f"{environment['device']} with {environment['host cores']} host cores"
     names = ["cells.csv"] if (folder / "cells.csv").exists() else ["grid.csv", "silo.csv"]
     rows = [row for name in names if (folder / name).exists() for row in _rows(folder / name)]
     seconds = sum(float(row["seconds"]) for row in rows if row["seconds"])
-    return Command(folder.name, command, seconds or float("nan"))
+    return Command(folder.name, command, device, seconds or float("nan"))
 
 
 def _config(folder: Path) -> dict[str, Any]:

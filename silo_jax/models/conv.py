@@ -1,4 +1,4 @@
-"""A convolution whose backward pass is fast on the CPU, inside a `lax.scan` as well.
+"""A convolution whose backward pass is fast on the CPU, inside a `lax.scan` as well, and on a GPU.
 
 On the CPU it and its gradients are those of `silo_jax.models.conv_cpu`, and on an NVIDIA GPU those
 of `silo_jax.models.conv_gpu`. Other backends keep `lax.conv_general_dilated` and what JAX derives.
