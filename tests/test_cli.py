@@ -178,7 +178,9 @@ def test_a_set_whose_records_are_gone_is_refused(tmp_path):
 
 
 @pytest.mark.skipif("TFDS_DATA_DIR" not in os.environ, reason="TFDS_DATA_DIR is not set")
-@pytest.mark.parametrize("model", ["lenet_300_100", "lenet5"])
+@pytest.mark.parametrize(
+    "model", ["lenet_300_100", pytest.param("lenet5", marks=pytest.mark.stress)]
+)
 def test_a_run_on_fashion_mnist(tmp_path, tmp_path_factory, model):
     cache = tmp_path_factory.getbasetemp() / "fashion_mnist_cache"
     done = experiment(

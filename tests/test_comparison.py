@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from configs import common
+from configs import variants
 from silo_jax import silo_peaks
 from silo_jax.studies.candidates import (
     SCHEDULES,
@@ -39,7 +39,7 @@ def peak_at(dense: float, pruned: float):
 
 
 def test_names_are_those_of_the_configs():
-    assert SCHEDULES == common.SCHEDULES
+    assert SCHEDULES == variants.SCHEDULES
 
 
 def test_every_schedule_meets_the_same_grid_and_silo_rises_along(three_cycles):
