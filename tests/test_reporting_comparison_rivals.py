@@ -179,3 +179,24 @@ def test_reference_that_always_diverged_leaves_the_claim_open(tmp_path: Path) ->
     write_comparison(tmp_path, rows)
     assert "cannot be told with 0 seeds" in headline(read_comparison(tmp_path))
     write_report(tmp_path)
+
+
+def test_a_schedule_that_is_no_rival_does_not_set_the_scale(tmp_path: Path) -> None:
+    def test(option: str, max_lr: float, cycle: int, seed: int) -> float:
+        return accuracy("silo", max_lr, cycle, seed) - 50 * (option == "gradient_matched")
+
+    options = ("silo", "constant", "gradient_matched")
+    write_comparison(tmp_path, cell_rows(options, test=test), options=options)
+    comparison = read_comparison(tmp_path)
+    lowest = min(
+        accuracy("silo", max_lr, cycle, seed)
+        for max_lr in comparison.max_lrs
+        for cycle in range(CYCLES)
+        for seed in SEEDS
+    )
+    for axes in figures.accuracy_by_density(comparison).axes:
+        assert lowest - 10 < axes.get_ylim()[0] < 100
+    for axes in figures.differences_by_density(comparison).axes[:2]:
+        low, high = axes.get_ylim()
+        assert -5 < low < 0
+        assert 4 < high < 10

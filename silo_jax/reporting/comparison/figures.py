@@ -1,5 +1,7 @@
 """The figures of a comparison: each function takes the results and returns a matplotlib figure."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,7 +11,7 @@ from silo_jax.reporting import style
 from silo_jax.reporting.comparison import lines
 from silo_jax.reporting.comparison.numbers import CLAIMED
 from silo_jax.reporting.comparison.results import Comparison
-from silo_jax.reporting.lines import draw_line
+from silo_jax.reporting.lines import Line, draw_line
 
 WAY_TITLES = {"tuned": "max_lr tuned on the dense network", "hindsight": "max_lr in hindsight"}
 
@@ -28,22 +30,30 @@ def option_styles(comparison: Comparison) -> dict[str, style.Look]:
 
 
 def accuracy_by_density(comparison: Comparison) -> Figure:
-    """Draws test accuracy against density, a panel a way and a line an option."""
+    """Draws test accuracy against density, a panel a way and a line an option.
+
+    Lines of options that are no rivals may leave the panel below.
+    """
     figure, panels = _panels(comparison)
     styles = option_styles(comparison)
     for axes, way in zip(panels, comparison.ways, strict=True):
-        for line in lines.accuracy_lines(comparison, way):
+        drawn = lines.accuracy_lines(comparison, way)
+        for line in drawn:
             shade = 0.2 if line.name == comparison.reference else 0.1
             draw_line(axes, line, shade=shade, **styles[line.name])
         style.density_axis(axes, comparison.density)
-        style.accuracy_axis(axes, "test")
+        rivals = [line for line in drawn if line.name not in comparison.apart]
+        style.accuracy_axis(axes, "test", _span(rivals)[0] if len(rivals) < len(drawn) else None)
         axes.set_title(_title(comparison, way), loc="left", fontsize=12)
     _legend(figure, panels[0])
     return figure
 
 
 def differences_by_density(comparison: Comparison) -> Figure:
-    """Draws reference − other in test accuracy against density, a panel an option."""
+    """Draws reference − other in test accuracy against density, a panel an option.
+
+    Lines of options that are no rivals may leave their panel.
+    """
     styles = option_styles(comparison)
     others = lines.difference_lines(comparison)
     columns = min(2, len(others))
@@ -59,6 +69,9 @@ def differences_by_density(comparison: Comparison) -> Figure:
         axes.set_title(line.name, loc="left", fontsize=11)
         style.density_axis(axes, line.x, room=0.17)
         axes.set_xlabel("")
+    rivals = [line for line in others if line.name not in comparison.apart]
+    if len(rivals) < len(others):
+        panels[0].set_ylim(*_span(rivals, CLAIMED))
     for axes in panels[len(others) :]:
         axes.set_visible(False)
         grid[-2, -1].tick_params(labelbottom=True)
@@ -113,6 +126,17 @@ def accuracy_by_max_lr(comparison: Comparison) -> Figure:
     panels[1].set_xlabel("max_lr of the dense network (log scale)")
     _legend(figure, panels[0])
     return figure
+
+
+def _span(drawn: Sequence[Line], also: Iterable[float] = ()) -> tuple[float | None, float | None]:
+    """The ends of an axis on which there is room for some lines and values; None without any."""
+    ends = (end for line in drawn for end in (line.y, line.low, line.high) if end is not None)
+    heights = np.concatenate([[], list(also), *ends])
+    heights = heights[np.isfinite(heights)]
+    if not heights.size:
+        return None, None
+    margin = 0.05 * float(np.ptp(heights))
+    return float(heights.min()) - margin, float(heights.max()) + margin
 
 
 def _panels(comparison: Comparison) -> tuple[Figure, list[Axes]]:
