@@ -2,24 +2,17 @@
 
 from ml_collections import ConfigDict
 
-# What a variant changes. The fixed max_lr of "warmup" and of the other shapes is that of the dense
-# network, SILO's lower bound; it is theirs to be tuned, by --config.schedule.upper.
-SCHEDULES = {
-    "silo": ("silo", "warmup_step_decay"),
-    "warmup": ("constant", "warmup_step_decay"),
-    "gradient_matched": ("gradient_matched", "warmup_step_decay"),
-    "constant": ("constant", "constant"),
-    "linear": ("constant", "linear_decay"),
-    "cosine": ("constant", "cosine_decay"),
-    "cyclical": ("constant", "triangular"),
-    "one_cycle": ("constant", "one_cycle"),
-}
+from silo_jax.studies.candidates import SCHEDULES
+
 REWINDING = ("weights", "lr", "finetune", "reinit")
 VARIANTS = (*SCHEDULES, *REWINDING)
 
 
 def with_variant(config: ConfigDict, variant: str) -> ConfigDict:
     """A config with another schedule, another way of rewinding, or both: "cosine+lr".
+
+    The fixed max_lr of "warmup" and of the other shapes is that of the dense network, SILO's lower
+    bound; it is theirs to be tuned, by --config.schedule.upper.
 
     Raises:
       ValueError: a name that is none of ``VARIANTS``, or two of a kind.

@@ -5,7 +5,6 @@ from functools import partial
 
 import pytest
 
-from configs import variants
 from silo_jax import silo_peaks
 from silo_jax.studies.candidates import (
     SCHEDULES,
@@ -36,10 +35,6 @@ def peak_at(dense: float, pruned: float):
         return {"val_accuracy": 90 - abs(cell.peaks[cycle] - best), "val_loss": 0.1}
 
     return formula
-
-
-def test_names_are_those_of_the_configs():
-    assert SCHEDULES == variants.SCHEDULES
 
 
 def test_every_schedule_meets_the_same_grid_and_silo_rises_along(three_cycles):

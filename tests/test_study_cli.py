@@ -16,6 +16,7 @@ from tests.run_process import start
 ROOT = Path(__file__).parents[1]
 CONFIG = f"--config={ROOT / 'tests/mlp_config.py'}"
 TWO = ("--schedules=silo,warmup", "--max_lrs=0.1")
+ANOTHER = '{"device": "another"}'
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
@@ -118,8 +119,10 @@ def test_a_comparison_shared_out_goes_on_and_may_grow(tmp_path, capsys):
         *arguments[3:],
         "--config.seeds=0,1,2",
     )
+    (tmp_path / "environment.json").write_text(ANOTHER)
     code, *_ = end("compare", *grown, capsys=capsys)
     assert code == 0
+    assert (tmp_path / "environment.json").read_text() != ANOTHER
     assert len(rows_of(tmp_path / "cells.csv")) == 3 * 3 * 3
     assert {path: path.read_text() for path in before} == before
 
@@ -131,8 +134,10 @@ def test_an_oracle_ends_with_a_table_and_its_page(tmp_path, capsys):
     assert f"report: {tmp_path / 'report.html'}" in out
     assert "silo/seed_1  cycle 2/2" in err
     assert [row["num_values"] for row in rows_of(tmp_path / "choices.csv")] == ["2"] * 3
+    (tmp_path / "environment.json").write_text(ANOTHER)
     again = end("oracle", *arguments, "--tolerance=2", capsys=capsys)
     assert (again[0], again[2]) == (0, "")
+    assert (tmp_path / "environment.json").read_text() == ANOTHER, "nothing was trained"
     assert json.loads((tmp_path / "study.json").read_text())["tolerance"] == 2
     code, _, err = end("oracle", *arguments[:2], "--max_lrs=0.05,0.3", capsys=capsys)
     assert code == 2

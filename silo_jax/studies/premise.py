@@ -28,7 +28,7 @@ from silo_jax.training.experiment import DeviceData, Experiment
 from silo_jax.training.interrupts import StopRequest
 from silo_jax.training.loop import run_seeds
 from silo_jax.training.programs import Programs
-from silo_jax.training.results import Divergence
+from silo_jax.training.results import Divergence, write_environment
 from silo_jax.training.run import checked_experiment
 from silo_jax.training.state import TrainState
 from silo_jax.training.step import DeviceSplit, Recipe
@@ -144,6 +144,7 @@ def measure_premise(
     left = [key for key in chosen if key in trained and key not in measured]
     if not left:
         return given_up
+    write_environment(premise.directory)
     with ExitStack() as stack:
         shown = stack.enter_context(Progress(console=console, disable=not console.is_terminal))
         task = shown.add_task("measuring cycles", total=len(left))

@@ -13,6 +13,7 @@ from silo_jax.training.experiment import DeviceData, Experiment
 from silo_jax.training.interrupts import StopRequest
 from silo_jax.training.progress import CellsProgress
 from silo_jax.training.replicas import default_strategy
+from silo_jax.training.results import write_environment
 
 _SECONDS_BETWEEN_POLLS = 1.0
 _SECONDS_BETWEEN_NOTES = 10.0
@@ -123,7 +124,11 @@ class Local:
           OSError: a file cannot be read or written; one line.
         """
         mine, note = self._share.pick(works), NowAndThen(meanwhile)
-        self._progress.begin(mine, unfinished(self, mine))
+        left = unfinished(self, mine)
+        self._progress.begin(mine, left)
+        if left:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            write_environment(self.directory)
         for work in mine:
             if unfinished(self, [work]):
                 self._runner(work).run(work, note)

@@ -23,9 +23,8 @@ from silo_jax.training.progress import RunProgress
 from silo_jax.training.results import (
     Divergence,
     Results,
-    environment,
     results_of,
-    write_json,
+    write_environment,
     write_schedule,
 )
 from silo_jax.training.scoring import chosen_epoch, needs_test
@@ -85,7 +84,7 @@ def run_seeds(
                     continue
                 if programs is None:
                     if is_primary():
-                        write_json(workdir / "environment.json", environment())
+                        write_environment(workdir)
                     compiled = stop.interruptibly(partial(Programs, experiment, stop))
                     programs = stack.enter_context(closing(compiled))
                 SeedRun(experiment, programs, seed, checkpoints, results, progress).run(end)

@@ -26,6 +26,7 @@ from silo_jax.training.experiment import Experiment, load_experiment
 from silo_jax.training.interrupts import Stopped, StopRequest
 from silo_jax.training.launch import NowAndThen, unfinished
 from silo_jax.training.progress import CellsProgress
+from silo_jax.training.results import write_environment
 from silo_jax.training.workdir import InUseError, lock
 
 _SECONDS_BETWEEN_POLLS = 1.0
@@ -96,6 +97,8 @@ class OnRay:
         left = unfinished(self, works)
         self._progress.begin(works, left)
         self.directory.mkdir(parents=True, exist_ok=True)
+        if left:
+            write_environment(self.directory)
         _note(self.directory).unlink(missing_ok=True)
         tasks = {self._submit(work, cell): (work, cell) for work, cell in left}
         shown, note = dict.fromkeys(tasks, 0), NowAndThen(meanwhile)

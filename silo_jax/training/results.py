@@ -251,8 +251,13 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
+def write_environment(directory: Path) -> None:
+    """Writes environment.json: what the networks that are trained from now on are trained by."""
+    write_json(directory / "environment.json", environment())
+
+
 def environment() -> dict[str, str]:
-    """What the run ran on: command, commit, versions and device."""
+    """Command, commit, versions and device."""
     device = jax.devices()[0]
     packages = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
     return {

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from silo_jax.training.results import environment, write_json
+from silo_jax.training.results import write_environment, write_json
 from silo_jax.training.workdir import (
     differences,
     earlier_config,
@@ -31,6 +31,8 @@ def hold_study(
 ) -> Iterator[None]:
     """Makes the directory of a study, with config.json, study.json and environment.json.
 
+    The last is written anew by what has work to do, so that it tells of a session that trained.
+
     Args:
       directory: of the study.
       config: checked.
@@ -48,12 +50,10 @@ def hold_study(
     with nullcontext() if shared else lock(directory):
         _check(directory, config, study, fixed, may_change)
         with refusing_unwritable(directory):
-            for name, content in (
-                ("config", config.to_dict()),
-                ("study", dict(study)),
-                ("environment", environment()),
-            ):
-                write_json(directory / f"{name}.json", content)
+            write_json(directory / "config.json", config.to_dict())
+            write_json(directory / "study.json", dict(study))
+            if not (directory / "environment.json").exists():
+                write_environment(directory)
         yield
 
 
