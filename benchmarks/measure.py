@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from silo_jax.training.results import environment
+from silo_jax.training.environment import environment
 
 
 def seconds_in_turn(programs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:

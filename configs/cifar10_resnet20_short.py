@@ -6,7 +6,8 @@ r"""ResNet-20 on CIFAR-10, shortened to what one GPU does in minutes; not of the
 
 The 25 cycles of configs/cifar10_resnet20.py, to 0.5 % of the weights, but of 1 epoch in place of
 50, in bfloat16 and in batches of 128. Weights are kept and the learning rate is rewound, so that
-the last network has seen 25 epochs; after a colon other variants, as there. Protocol clean.
+the last network has seen 25 epochs; another variant after a colon takes the place of that, so
+"cosine+lr" keeps it. Protocol clean.
 
 On an H200, two shares of the cells at once (--cells=1/2 and 2/2), the 12 networks took 31 s of
 training each. SILO from max_lr 0.06 is at 80 % with 10.7 % of the weights, and at 63 % with 0.5 %.

@@ -137,7 +137,7 @@ def base_config() -> ConfigDict:
     config.schedule.shape = "warmup_step_decay"
     # For warmup_step_decay only: the length of the warm-up, after how many epochs or steps of a
     # cycle the learning rate drops, and by what factor. Epochs may be fractions: 0.5. The warm-up
-    # has to end before the first drop, and the last drop has to come before the cycle's end.
+    # has to end by the first drop, and the last drop has to come before the cycle's end.
     config.schedule.warmup_epochs = 0.0
     config.schedule.warmup_steps = 0
     config.schedule.drop_epochs = ()

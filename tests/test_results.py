@@ -5,8 +5,7 @@ import json
 
 import pytest
 
-from silo_jax.training import results
-from silo_jax.training.results import CYCLE_COLUMNS, LAYER_COLUMNS, Results
+from silo_jax.training.environment import environment
 
 
 def fill(workdir) -> Results:
@@ -66,7 +65,7 @@ def test_opening_again_keeps_what_is_there(tmp_path):
 
 
 def test_the_environment_names_versions_and_device():
-    told = results.environment()
+    told = environment()
     assert {"command", "commit", "python", "jax", "flax", "optax", "device"} <= told.keys()
     assert all(told.values())
 

@@ -28,12 +28,12 @@ _FLAGS = {
 def main(argv: list[str]) -> None:
     values = parse_flags(argv, _FLAGS)
     # Only now, so that wrong flags are answered at once.
+    from silo_jax.files import write_json
     from silo_jax.reporting import write_report
     from silo_jax.reporting.oracle import earlier_summary, oracle_table, read_oracle
     from silo_jax.studies.oracle import check_oracle
     from silo_jax.studies.oracle_results import run_oracle
     from silo_jax.studies.tuning import found_bounds, one_shot, read_choices, s_curve_between
-    from silo_jax.training.results import write_json
     from silo_jax.training.run import checked_experiment
 
     workdir, chosen = Path(values["workdir"]), None

@@ -7,13 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from silo_jax.files import write_csv
+from silo_jax.files import write_csv, write_json
 from silo_jax.studies.fit import Fit, fit_s_curve
 from silo_jax.studies.interval import Interval
 from silo_jax.studies.oracle import PROGRAM, Choice, Grid, search
 from silo_jax.training.cells import Cell, Row, Work, cycle_rows, read_cell
 from silo_jax.training.launch import Launcher
-from silo_jax.training.results import write_json
 
 GRID_COLUMNS = (
     *("cycle", "max_lr", "seed", "density", "train_loss", "val_loss", "val_accuracy"),

@@ -24,11 +24,12 @@ from silo_jax.checks import require_int
 from silo_jax.diagnostics import histogram, living_gradients, representations, spread
 from silo_jax.studies.premise_files import NETWORK, PremiseFiles, Row, cycles_of_run
 from silo_jax.training.config import check_config
+from silo_jax.training.environment import write_environment
 from silo_jax.training.experiment import DeviceData, Experiment
 from silo_jax.training.interrupts import StopRequest
 from silo_jax.training.loop import run_seeds
 from silo_jax.training.programs import Programs
-from silo_jax.training.results import Divergence, write_environment
+from silo_jax.training.results import Divergence
 from silo_jax.training.run import checked_experiment
 from silo_jax.training.state import TrainState
 from silo_jax.training.step import DeviceSplit, Recipe

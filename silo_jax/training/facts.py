@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import jax
 
+from silo_jax.files import write_json
 from silo_jax.pruning.masks import named_leaves
 from silo_jax.training.experiment import Experiment
-from silo_jax.training.results import write_json
 from silo_jax.training.state import init_network
 
 FILE_NAME = "network.json"

@@ -10,10 +10,10 @@ from typing import Any
 import jax.numpy as jnp
 
 from silo_jax.checksums import find_damage
-from silo_jax.files import write_atomically
+from silo_jax.files import write_atomically, write_json
 from silo_jax.training.config import rewind_policies
 from silo_jax.training.experiment import Experiment
-from silo_jax.training.results import Results, write_json
+from silo_jax.training.results import Results
 from silo_jax.training.workdir import (
     checkpoints_of,
     differences,

@@ -9,11 +9,11 @@ import jax
 
 from silo_jax.training.cell_runner import CellRunner
 from silo_jax.training.cells import Cell, Work, is_finished
+from silo_jax.training.environment import write_environment
 from silo_jax.training.experiment import DeviceData, Experiment
 from silo_jax.training.interrupts import StopRequest
 from silo_jax.training.progress import CellsProgress
 from silo_jax.training.replicas import default_strategy
-from silo_jax.training.results import write_environment
 
 _SECONDS_BETWEEN_POLLS = 1.0
 _SECONDS_BETWEEN_NOTES = 10.0

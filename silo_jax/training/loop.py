@@ -14,6 +14,7 @@ from silo_jax.distributed import is_primary
 from silo_jax.pruning import layer_counts
 from silo_jax.schedules import cycle_schedule
 from silo_jax.training.config import rewind_policies
+from silo_jax.training.environment import write_environment
 from silo_jax.training.experiment import Experiment
 from silo_jax.training.facts import write_facts
 from silo_jax.training.fork import forked_cycles
@@ -24,7 +25,6 @@ from silo_jax.training.results import (
     Divergence,
     Results,
     results_of,
-    write_environment,
     write_schedule,
 )
 from silo_jax.training.scoring import chosen_epoch, needs_test

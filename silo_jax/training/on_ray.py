@@ -22,11 +22,11 @@ from rich.console import Console
 from silo_jax.checks import require
 from silo_jax.training.cell_runner import CellRunner
 from silo_jax.training.cells import Cell, Work, cell_files
+from silo_jax.training.environment import write_environment
 from silo_jax.training.experiment import Experiment, load_experiment
 from silo_jax.training.interrupts import Stopped, StopRequest
 from silo_jax.training.launch import NowAndThen, unfinished
 from silo_jax.training.progress import CellsProgress
-from silo_jax.training.results import write_environment
 from silo_jax.training.workdir import InUseError, lock
 
 _SECONDS_BETWEEN_POLLS = 1.0

@@ -5,23 +5,15 @@ A run that goes on from a checkpoint drops the rows past it, which it will reach
 """
 
 import csv
-import importlib.metadata
 import json
 import math
-import os
-import platform
-import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
-
-import jax
 
 from silo_jax.distributed import is_primary, wait_for_all
 from silo_jax.files import append_text, csv_text, write_atomically
@@ -245,49 +237,6 @@ def write_schedule(path: Path, steps: list[int], lrs: list[float], keep_below: i
         earlier = csv.DictReader(path.read_text().splitlines())
         rows = [row for row in earlier if int(row["step"]) < keep_below] + rows
     write_atomically(path, csv_text(SCHEDULE_COLUMNS, rows, header=True))
-
-
-def write_json(path: Path, content: Any) -> None:
-    write_atomically(path, json.dumps(content, indent=2) + "\n")
-
-
-def write_environment(directory: Path) -> None:
-    """Writes environment.json: what the networks that are trained from now on are trained by."""
-    write_json(directory / "environment.json", environment())
-
-
-def environment() -> dict[str, str]:
-    """Command, commit, versions and device."""
-    device = jax.devices()[0]
-    packages = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
-    return {
-        "command": shlex.join([*_program(), *sys.argv[1:]]),
-        "commit": _commit(),
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in packages},
-        "device": f"{jax.device_count()} × {device.device_kind} ({device.platform})",
-        "host cores": str(os.cpu_count()),
-        "system": platform.platform(),
-    }
-
-
-def _program() -> list[str]:
-    """What was started: a module, such as experiments.run, or a script."""
-    module = sys.modules["__main__"].__spec__
-    return [Path(sys.argv[0]).name] if module is None else ["python", "-m", module.name]
-
-
-def _commit() -> str:
-    try:
-        return subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def _start_csv(path: Path, columns: tuple[str, ...]) -> None:

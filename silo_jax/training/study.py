@@ -8,7 +8,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from silo_jax.training.results import write_environment, write_json
+from silo_jax.files import write_json
+from silo_jax.training.environment import write_environment
 from silo_jax.training.workdir import (
     differences,
     earlier_config,

@@ -12,9 +12,9 @@ from ml_collections import ConfigDict
 
 from silo_jax.checkpoint import Checkpoints
 from silo_jax.distributed import is_primary
+from silo_jax.files import write_json
 from silo_jax.training.config import flatten
 from silo_jax.training.experiment import Experiment
-from silo_jax.training.results import write_json
 
 # What may change between the sessions of a run: where the data lies, how many processes read it,
 # on how many devices it runs, and how many checkpoints are kept.
