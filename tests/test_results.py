@@ -6,6 +6,7 @@ import json
 import pytest
 
 from silo_jax.training.environment import environment
+from silo_jax.training.results import CYCLE_COLUMNS, LAYER_COLUMNS, Results
 
 
 def fill(workdir) -> Results:
