@@ -8,7 +8,7 @@ from statistics import mean
 import numpy as np
 from matplotlib.figure import Figure
 
-from docs.results_page.studies import Study, label, number_of
+from docs.results_page.studies import Study, number_of
 from silo_jax.reporting import style
 
 TRAINED = {"premise_held": "max_lr held", "premise": "SILO's max_lr"}
@@ -112,7 +112,10 @@ def _verdict_on(quantity: str, held: Sequence[Measured]) -> str:
         )
         every.append((narrower, wider, len(those)))
     narrower, wider, number = map(sum, zip(*every, strict=True))
-    return f"**{label(narrower, wider, number, 'cases')}**; {', '.join(told)}."
+    found = f"Narrower in {narrower} and wider in {wider} of {number} cases"
+    if number in (narrower, wider):
+        found = "Holds here" if narrower else "Does not hold here"
+    return f"**{found}**; {', '.join(told)}."
 
 
 def narrowing(measured: Sequence[Measured]) -> Figure:

@@ -115,15 +115,44 @@ def verdict_on_schedules(compared: Sequence[Compared]) -> str:
             f"{CLAIMED[0]:g} or more in {reached} of {number_of(len(ahead))}, which the 95 % "
             f"interval rules out in {ruled_out}. {_counts(those, way)}"
         )
-    told += [
-        f"{one.title}, was compared with {one.rivals[0]} alone, and is not counted in these: "
-        f"{format_difference(one.ahead(one.rivals[0], one.comparison.ways[-1]))}, "
-        f"max_lr {WAYS[one.comparison.ways[-1]]}."
-        for one in compared
-        if len(one.rivals) == 1
-    ]
+    told += [_other_ranges(one) for one in compared if any(map(_is_a_range, one.study.tried))]
+    told += [_alone(one) for one in compared if len(one.rivals) == 1]
     found = labels.get("hindsight") or labels["tuned"]
     return "\n   - ".join([f"**{found}.**", *told])
+
+
+def _alone(compared: Compared) -> str:
+    """A comparison with one other schedule, which says nothing of the strongest of them."""
+    found = [
+        f"{format_difference(compared.ahead(compared.rivals[0], way))}, max_lr {WAYS[way]}"
+        for way in compared.comparison.ways
+    ]
+    return (
+        f"{compared.title}, was compared with {compared.rivals[0]} alone, and is not counted in "
+        f"these: {'; '.join(found)} by {compared.choosing} from "
+        f"{len(compared.comparison.max_lrs)} values."
+    )
+
+
+def _other_ranges(compared: Compared) -> str:
+    """The best of SILO's other ranges of max_lr, picked in hindsight."""
+    options = [
+        option
+        for tried in compared.study.tried
+        if _is_a_range(tried)
+        for option in options_tried(compared, tried)[1:]
+    ]
+    best = max(options, key=lambda option: option.ahead.mean)
+    return (
+        f"{compared.title}: the best of {len(options)} other ranges of SILO's max_lr, picked by "
+        f"these same test accuracies, is {format_difference(best.ahead)} beside the strongest "
+        f"other {PARTS['pruned']}, and {format_difference(best.ahead_last)} {PARTS['last']}."
+    )
+
+
+def _is_a_range(tried: Tried) -> bool:
+    """Whether it differs from the study in SILO's schedule alone."""
+    return all(name.startswith("schedule.") for name in (tried.comparison.along, *tried.changes))
 
 
 def _counts(compared: Sequence[Compared], way: str) -> str:
@@ -220,6 +249,7 @@ class Option(NamedTuple):
       difference: that of the first option minus its own.
       ahead: its own minus that of the study's strongest other schedule; of no pair if more than
         SILO's schedule was changed.
+      ahead_last: the same in the last cycle.
     """
 
     name: str
@@ -227,6 +257,7 @@ class Option(NamedTuple):
     accuracy: str
     difference: Paired
     ahead: Paired
+    ahead_last: Paired
 
 
 def options_tried(compared: Compared, tried: Tried) -> list[Option]:
@@ -234,8 +265,8 @@ def options_tried(compared: Compared, tried: Tried) -> list[Option]:
     found = scores(tried.comparison, tried.comparison.ways[-1])
     way = compared.comparison.ways[-1]
     rivals = compared.scores(way)
-    rival = over_pruned(rivals.test)[rivals.options.index(compared.strongest(way).rival)]
-    if not all(name.startswith("schedule.") for name in (tried.comparison.along, *tried.changes)):
+    rival = rivals.test[rivals.options.index(compared.strongest(way).rival)]
+    if not _is_a_range(tried):
         rival = np.full_like(rival, np.nan)
     return [
         Option(
@@ -243,7 +274,8 @@ def options_tried(compared: Compared, tried: Tried) -> list[Option]:
             found.max_lr[place],
             pruned_accuracy(found, option),
             overall_difference(found, tried.comparison.reference, option),
-            paired_difference(over_pruned(found.test)[place], rival),
+            paired_difference(over_pruned(found.test[place]), over_pruned(rival)),
+            paired_difference(found.test[place][-1], rival[-1]),
         )
         for place, option in enumerate(found.options)
     ]

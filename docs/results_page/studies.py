@@ -5,6 +5,7 @@ import json
 import re
 from functools import cached_property
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 from silo_jax.reporting.comparison import Comparison, read_comparison
@@ -23,8 +24,11 @@ REWOUND = {"weights": "weights rewound", "lr": "LR rewound"}
 
 
 class Command(NamedTuple):
-    """A part's command, what it ran on, and the seconds that its networks were trained; NaN if
-    not noted."""
+    """A part's command, what it ran on, and the seconds that its networks were trained.
+
+    These are the median of a network's cycles times their number, so that a pause of the machine
+    in one of them does not count; NaN if not noted.
+    """
 
     part: str
     command: str
@@ -74,6 +78,15 @@ class Study:
         training, cycles = self.config["training"], self.config["pruning"]["num_cycles"]
         density = 100 * (1 - self.config["pruning"]["fraction"]) ** (cycles - 1)
         return cycles, training["epochs_per_cycle"], len(self.config["seeds"]), density
+
+    @property
+    def rise(self) -> float:
+        """SILO's upper bound of max_lr over its lower one."""
+        return self.config["schedule"]["upper"] / self.config["schedule"]["lower"]
+
+    @property
+    def is_of_cifar10(self) -> bool:
+        return self.config["data"]["name"] == "cifar10"
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -131,10 +144,11 @@ def _command(folder: Path) -> Command:
     environment = _environment(folder)
     command = re.sub(r" --(cells|wait)=\S+", "", environment["command"])  # of one of the shares
     device = f"{environment['device']} with {environment['host cores']} host cores"
-    names = ["cells.csv"] if (folder / "cells.csv").exists() else ["grid.csv", "silo.csv"]
+    has_cells = (folder / "cells.csv").exists()
+    names = ["cells.csv"] if has_cells else ["grid.csv", "silo.csv", "run/cycles.csv"]
     rows = [row for name in names if (folder / name).exists() for row in _rows(folder / name)]
-    seconds = sum(float(row["seconds"]) for row in rows if row["seconds"])
-    return Command(folder.name, command, device, seconds or float("nan"))
+    seconds = [float(row["seconds"]) for row in rows if row["seconds"]] or [float("nan")]
+    return Command(folder.name, command, device, len(seconds) * median(seconds))
 
 
 def _config(folder: Path) -> dict[str, Any]:

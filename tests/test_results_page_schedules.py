@@ -1,0 +1,170 @@
+"""What the page of results says of the comparisons of schedules."""
+
+import json
+
+import numpy as np
+import pytest
+
+from docs.results_page.page import page
+from docs.results_page.schedules import (
+    RENDA,
+    Compared,
+    all_pairs,
+    options_tried,
+    raised,
+    verdict_on_raising,
+    verdict_on_schedules,
+)
+from docs.results_page.studies import FOLDER, Study, all_studies
+from silo_jax.reporting.comparison import read_comparison
+from silo_jax.reporting.paired import format_difference
+from tests.reporting_comparison import (
+    CHOSEN,
+    CYCLES,
+    SEEDS,
+    accuracy,
+    cell_rows,
+    diverge,
+    interval,
+    write_comparison,
+)
+
+
+def better_silo(option, max_lr, cycle, seed):
+    return accuracy("silo", max_lr, cycle, seed) - 5 * (option != "silo")
+
+
+def cifar_study(folder, **files):
+    write_comparison(folder / "compare", **files)
+    for path in folder.glob("*/config.json"):
+        config = json.loads(path.read_text())
+        config |= {"data": {"name": "cifar10"}, "model": {"name": "resnet20"}}
+        config |= {"rewind": {"policy": "lr"}}
+        config["training"] = config.get("training", {}) | {"epochs_per_cycle": 1}
+        path.write_text(json.dumps(config))
+        environment = {"device": "1 × tpu", "host cores": "8", "command": "compare"}
+        (path.parent / "environment.json").write_text(json.dumps(environment))
+    return Study(folder)
+
+
+def test_a_schedule_that_wins_everywhere_is_said_to(tmp_path):
+    lost = Compared(Study(FOLDER / "digits"))
+    won = Compared(cifar_study(tmp_path / "won", rows=cell_rows(test=better_silo)))
+    told = verdict_on_schedules([won])
+    assert told.startswith("**Holds here.**")
+    assert "2 or more in 1 of 1 study, which the 95 % interval rules out in 0" in told
+    assert "(2 pairs of schedule and study) it is in the mean over the pruned cycles better" in told
+    assert "better in 2 and worse in 0, and in the last, sparsest cycle better in 2" in told
+    assert verdict_on_schedules([won, lost]).startswith("**Holds in 1 of 2 studies.**")
+    assert verdict_on_schedules([lost]).startswith("**Does not hold here.**")
+
+
+def test_a_comparison_with_one_other_schedule_is_told_but_not_counted(tmp_path):
+    lost = Compared(Study(FOLDER / "digits"))
+    options = ("silo", "warmup")
+    rows = cell_rows(options, test=better_silo)
+    alone = Compared(cifar_study(tmp_path, rows=rows, options=options))
+    told = verdict_on_schedules([lost, alone]).removeprefix(verdict_on_schedules([lost]))
+    assert "with warmup alone, and is not counted in these: " in told
+    mean = np.mean(
+        [better_silo("silo", 0.1, 1, s) - better_silo("warmup", 0.1, 1, s) for s in SEEDS]
+    )
+    assert f": {mean:+.2f} [" in told
+
+
+def test_the_seeds_that_chose_nothing_judge_what_the_others_chose(tmp_path):
+    """When dense constant is the best other; pruned it is cosine with the first seed, of all
+    seeds it is constant. SILO's last seed is 1 up."""
+
+    def test(option, max_lr, cycle, seed):
+        lost = {"cosine": 3.0 if seed else 1.0, "constant": 2.0 if cycle else -1.0}
+        return 90 - lost.get(option, 0.0) + (option == "silo" and seed == SEEDS[-1])
+
+    compared = Compared(cifar_study(tmp_path, rows=cell_rows(test=test), tuning_seeds=SEEDS[:1]))
+    assert compared.favourite == "constant"
+    assert compared.strongest("tuned").rival == "constant"
+    assert compared.held_out("tuned").mean == pytest.approx(3.5)
+    assert compared.held_out("tuned").pairs == 2
+    last = compared.ahead("constant", "tuned", "last")
+    mean, low, high = interval(np.array([2.0, 2.0, 3.0]), np.zeros(3))
+    assert [f"{one:+.2f}".replace("-", "−") for one in last[:3]] == [mean, low, high]
+
+
+def test_raising_max_lr_is_told_from_a_max_lr_that_was_too_small(tmp_path):
+    """Warmup loses 3 points a pruned cycle when it starts at 0.05, and is tuned to 0.1; SILO always
+    diverges from 0.2 on."""
+
+    def test(option, max_lr, cycle, seed):
+        held_low = option == "warmup" and max_lr == 0.05
+        return 90 + 0.1 * seed - 0.2 * (option == "warmup") - 3 * cycle * held_low
+
+    options = ("silo", "warmup")
+    rows = cell_rows(options, test=test)
+    for seed in SEEDS:
+        rows = diverge(rows, "silo", 0.2, seed, cycle=2)
+    write_comparison(tmp_path, rows, options=options)
+    comparison = read_comparison(tmp_path)
+    low, middle, high = raised(comparison)
+    assert low.overall.mean == pytest.approx(0.2 + 3 * (1 + 2 + 3 + 4) / 4)
+    assert low.last.mean == pytest.approx(0.2 + 3 * 4)
+    assert middle.overall.mean == pytest.approx(0.2)
+    assert all_pairs(high.overall, comparison) == "diverged"
+    assert (low.max_lr, low.tuned) == (0.05, 0.1)
+    told = verdict_on_raising([comparison])
+    assert "(interval above 0) in 1 of the 1 rows below" in told
+    assert "in 0 of the 2 others" in told
+    assert told.endswith("or diverges with every seed, in 0 and 1.")
+
+
+def test_a_row_of_one_seed_shows_no_gain(tmp_path):
+    options = ("silo", "warmup")
+    rows = [row for row in cell_rows(options) if row["max_lr"] != 0.05 or row["seed"] == SEEDS[0]]
+    write_comparison(tmp_path, rows, options=options)
+    comparison = read_comparison(tmp_path)
+    assert [one.overall.pairs for one in raised(comparison)] == [1, len(SEEDS), len(SEEDS)]
+    told = verdict_on_raising([comparison])
+    assert "in 0 of the 0 rows below" in told
+    assert "in 2 of the 2 others" in told
+
+
+def test_another_range_of_silo_is_held_against_the_strongest_other(tmp_path):
+    """Cosine is the strongest other; the options lose a point a cycle."""
+    range_of_silo = {"along": "schedule.upper", "options": ("0.2", "0.4")}
+    for name in ("range", "longer"):
+        write_comparison(tmp_path / name, chosen={"tuned": 0.1}, **range_of_silo)
+    compared = Compared(cifar_study(tmp_path))
+    config = json.loads((tmp_path / "longer/config.json").read_text())
+    config["training"]["epochs_per_cycle"] = 3
+    (tmp_path / "longer/config.json").write_text(json.dumps(config))
+    longer, wider = compared.study.tried
+    assert longer.changes == {"training.epochs_per_cycle": 3}
+    assert all(option.ahead.pairs == 0 for option in options_tried(compared, longer))
+    option = options_tried(compared, wider)[1]
+    pruned, max_lr = range(1, CYCLES), CHOSEN["hindsight"]
+    expected = [
+        accuracy("0.4", 0.1, cycle, seed) - accuracy("cosine", max_lr, cycle, seed)
+        for cycle in pruned
+        for seed in SEEDS
+    ]
+    assert option.ahead.mean == pytest.approx(np.mean(expected))
+    last = expected[-len(SEEDS) :]
+    assert option.ahead_last.mean == pytest.approx(np.mean(last))
+    told = verdict_on_schedules([compared])
+    assert "the best of 1 other ranges of SILO's max_lr" in told
+    assert f"is {format_difference(option.ahead)} beside the strongest other" in told
+
+
+def test_what_was_tried_and_what_was_published_is_beside_it(tmp_path):
+    write_comparison(
+        tmp_path / "range", along="schedule.upper", options=("0.2", "0.4"), chosen={"tuned": 0.1}
+    )
+    study = cifar_study(tmp_path, chosen={"tuned": 0.1})
+    longer = json.loads((tmp_path / "range/config.json").read_text())
+    longer["training"]["epochs_per_cycle"] = 3
+    (tmp_path / "range/config.json").write_text(json.dumps(longer))
+    told = page([*(one for one in all_studies() if one.has("oracle")), study])
+    assert f"| {RENDA[1.0]} |" in told
+    assert "| training.epochs_per_cycle=3 | upper 0.4 | 0.1 | " in told
+    assert "| 1 × tpu with 8 host cores |" in told
+    hindsight = told.partition("With max_lr tuned")[0]
+    assert "CIFAR-10" not in hindsight.partition("With max_lr chosen")[2]
