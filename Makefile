@@ -9,7 +9,7 @@ run: $(VENV)/installed
 	$(BIN)/python -m experiments.run --config=configs/quickstart.py --workdir=runs/quickstart
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --durations=40
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=40
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check

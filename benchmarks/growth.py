@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 from rich.console import Console
 
 from benchmarks.measure import report, seconds_in_turn
@@ -87,7 +87,7 @@ def of_weights(number: int) -> dict[str, Any]:
     task = Task({"name": "mlp", "hidden": (hidden,)}, (8, 8, 1), 32, 4, 32)
     network = Networks(task, 1, "")
     (state,) = network.states
-    params, masks = jax.tree.map(np.asarray, (state.params, state.masks))
+    params, masks = jax.tree.map(jnp.copy, (state.params, state.masks))
     pruned = jax.jit(lambda params, masks: prune(params, masks, 0.2))
     programs: dict[str, Any] = {"epoch": network, "prune": lambda: pruned(params, masks)}
     seconds = {name: statistics.median(s) for name, s in seconds_in_turn(programs, 5).items()}

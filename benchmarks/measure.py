@@ -15,13 +15,14 @@ from silo_jax.training.environment import environment
 def seconds_in_turn(programs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
     """Seconds of each program, run one after another ``repeats`` times, after one run to warm up.
 
-    Taking turns lets a change of the machine's speed meet all of them alike.
+    Taking turns lets a change of the machine's speed meet all of them alike; every other turn goes
+    backwards, so that none always has the same one before it.
     """
     for program in programs.values():
         jax.block_until_ready(program())
     seconds: dict[str, list[float]] = {name: [] for name in programs}
-    for _ in range(repeats):
-        for name, program in programs.items():
+    for turn in range(repeats):
+        for name, program in [*programs.items()][:: -1 if turn % 2 else 1]:
             started = time.perf_counter()
             jax.block_until_ready(program())
             seconds[name].append(time.perf_counter() - started)
@@ -45,6 +46,11 @@ def ratio_quartiles(seconds: list[float], reference: list[float]) -> tuple[float
     ratios = [a / b for a, b in zip(seconds, reference, strict=True)]
     lower, _, upper = statistics.quantiles(ratios, n=4)
     return lower, upper
+
+
+def rounded_quartiles(seconds: list[float], reference: list[float]) -> list[float]:
+    """The quartiles to three decimals, as they are kept."""
+    return [round(quartile, 3) for quartile in ratio_quartiles(seconds, reference)]
 
 
 def peak_extra_bytes(program: Callable[[], Any]) -> int:

@@ -22,9 +22,9 @@ import numpy as np
 
 from benchmarks.measure import (
     median_ratio,
-    ratio_quartiles,
     report,
     require_steps,
+    rounded_quartiles,
     seconds_in_turn,
 )
 from silo_jax import shapes
@@ -138,7 +138,7 @@ def measure(name: str, strategy: str, num_replicas: int, repeats: int) -> dict[s
         "replicas_ms_per_step": _ms_per_step(together, task, num_replicas),
         "one_by_one_ms_per_step": _ms_per_step(alone, task, num_replicas),
         "replicas_over_one_by_one": median_ratio(together, alone),
-        "its_quartiles": [round(quartile, 3) for quartile in ratio_quartiles(together, alone)],
+        "its_quartiles": rounded_quartiles(together, alone),
         "replicas_compile_seconds": programs["replicas"].compile_seconds,
         "one_by_one_compile_seconds": programs["one by one"].compile_seconds,
     }

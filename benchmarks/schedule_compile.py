@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from benchmarks.measure import median_ratio, ratio_quartiles, report
+from benchmarks.measure import median_ratio, report, rounded_quartiles
 from silo_jax import shapes, silo_schedule
 
 SHORT, LONG = 25, 1000
@@ -60,7 +60,7 @@ def measure(make: Callable[[int], optax.Schedule], repeats: int) -> list[dict]:
                 f"ms_at_{SHORT}_cycles": 1e3 * statistics.median(short),
                 f"ms_at_{LONG}_cycles": 1e3 * statistics.median(long),
                 "long_over_short": median_ratio(long, short),
-                "its_quartiles": [round(quartile, 3) for quartile in ratio_quartiles(long, short)],
+                "its_quartiles": rounded_quartiles(long, short),
             }
         )
     return rows

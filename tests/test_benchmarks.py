@@ -87,7 +87,7 @@ def test_programs_take_turns_and_ratios_are_per_turn():
     calls = []
     programs = {"a": lambda: calls.append("a"), "b": lambda: calls.append("b") or jnp.zeros(())}
     seconds = seconds_in_turn(programs, repeats=3)
-    assert calls == ["a", "b"] * 4
+    assert calls == ["a", "b", "a", "b", "b", "a", "a", "b"]
     assert {name: len(times) for name, times in seconds.items()} == {"a": 3, "b": 3}
     assert median_ratio([2.0, 9.0, 8.0], [1.0, 3.0, 2.0]) == pytest.approx(3.0)
 

@@ -1,0 +1,66 @@
+"""All benchmarks that this machine can run, one after another, each in a process of its own.
+
+    python -m benchmarks --out=benchmarks/results
+    python -m benchmarks --out=DIR --only prune masked_step
+
+Those of a GPU run where JAX finds one, and PyTorch's only with ``--pytorch=PATH``, a Python that
+has it. One that fails is named at the end, and the others run. Nothing else should run meanwhile.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+EVERYWHERE = (
+    "checkpointing",
+    "conv_in_scan",
+    "cycle",
+    "growth",
+    "import_time",
+    "input_pipeline",
+    "masked_step",
+    "networks",
+    "prune",
+    "prune_devices",
+    "replicas",
+    "schedule_compile",
+    "shrink",
+)
+ON_A_GPU = ("accelerator", "conv_columns")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--only", nargs="*", choices=[*EVERYWHERE, *ON_A_GPU, "pytorch_step"])
+    parser.add_argument("--pytorch", metavar="PATH")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    names = [*EVERYWHERE, *(ON_A_GPU if has_gpu() else ())]
+    if options.pytorch:
+        names.append("pytorch_step")
+    failed = [name for name in options.only or names if not succeeds(name, options)]
+    for name in failed:
+        print(f"failed: benchmarks.{name}", file=sys.stderr)
+    return bool(failed)
+
+
+def has_gpu() -> bool:
+    """Asked in a process of its own, as one that has looked keeps most of the GPU's memory."""
+    command = [sys.executable, "-c", "import jax; print(jax.default_backend())"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout == "gpu\n"
+
+
+def succeeds(name: str, options: argparse.Namespace) -> bool:
+    print(f"benchmarks.{name}", flush=True)
+    command = [sys.executable, "-m", f"benchmarks.{name}", f"--out={options.out / name}.json"]
+    if name == "pytorch_step":
+        command.append(f"--python={options.pytorch}")
+    return subprocess.run(command, check=False).returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
