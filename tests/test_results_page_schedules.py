@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 
 from docs.results_page.page import page
+from docs.results_page.raising import all_pairs, raised, verdict_on_raising
 from docs.results_page.schedules import (
     RENDA,
     Compared,
-    all_pairs,
     options_tried,
-    raised,
-    verdict_on_raising,
     verdict_on_schedules,
 )
 from docs.results_page.studies import FOLDER, Study, all_studies
@@ -113,7 +111,19 @@ def test_raising_max_lr_is_told_from_a_max_lr_that_was_too_small(tmp_path):
     told = verdict_on_raising([comparison])
     assert "(interval above 0) in 1 of the 1 rows below" in told
     assert "in 0 of the 2 others" in told
-    assert told.endswith("or diverges with every seed, in 0 and 1.")
+    assert told.endswith("or diverges where warmup does not, in 0 and 1.")
+
+
+def test_diverging_with_one_seed_of_two_is_a_loss(tmp_path):
+    options = ("silo", "warmup")
+    rows = [row for row in cell_rows(options) if row["seed"] in SEEDS[:2]]
+    write_comparison(tmp_path, diverge(rows, "silo", 0.2, SEEDS[0], cycle=2), options=options)
+    comparison = read_comparison(tmp_path)
+    assert [(one.seeds, one.lost) for one in raised(comparison)] == [(2, 0), (2, 0), (2, 1)]
+    assert verdict_on_raising([comparison]).endswith(", in 0 and 1.")
+    both = diverge(diverge(rows, "silo", 0.2, SEEDS[0], 2), "warmup", 0.2, SEEDS[0], 3)
+    write_comparison(tmp_path / "both", both, options=options)
+    assert [one.lost for one in raised(read_comparison(tmp_path / "both"))] == [0, 0, 0]
 
 
 def test_a_row_of_one_seed_shows_no_gain(tmp_path):
@@ -130,13 +140,15 @@ def test_a_row_of_one_seed_shows_no_gain(tmp_path):
 def test_another_range_of_silo_is_held_against_the_strongest_other(tmp_path):
     """Cosine is the strongest other; the options lose a point a cycle."""
     range_of_silo = {"along": "schedule.upper", "options": ("0.2", "0.4")}
-    for name in ("range", "longer"):
+    for name in ("later", "longer", "range"):
         write_comparison(tmp_path / name, chosen={"tuned": 0.1}, **range_of_silo)
     compared = Compared(cifar_study(tmp_path))
-    config = json.loads((tmp_path / "longer/config.json").read_text())
-    config["training"]["epochs_per_cycle"] = 3
-    (tmp_path / "longer/config.json").write_text(json.dumps(config))
-    longer, wider = compared.study.tried
+    changed = {"longer": ("training", "epochs_per_cycle"), "later": ("schedule", "lower")}
+    for name, (part, field) in changed.items():
+        config = json.loads((tmp_path / name / "config.json").read_text())
+        config[part][field] = 3
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+    _, longer, wider = compared.study.tried
     assert longer.changes == {"training.epochs_per_cycle": 3}
     assert all(option.ahead.pairs == 0 for option in options_tried(compared, longer))
     option = options_tried(compared, wider)[1]
@@ -150,7 +162,7 @@ def test_another_range_of_silo_is_held_against_the_strongest_other(tmp_path):
     last = expected[-len(SEEDS) :]
     assert option.ahead_last.mean == pytest.approx(np.mean(last))
     told = verdict_on_schedules([compared])
-    assert "the best of 1 other ranges of SILO's max_lr" in told
+    assert "the best of 3 other ranges of SILO's max_lr" in told
     assert f"is {format_difference(option.ahead)} beside the strongest other" in told
 
 

@@ -6,7 +6,7 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from docs.results_page import oracle, premise, schedules
+from docs.results_page import oracle, premise, raising, schedules
 from docs.results_page.studies import Study, all_studies
 from silo_jax.reporting import style
 from silo_jax.reporting.comparison.figures import accuracy_by_density, differences_by_density
@@ -43,6 +43,7 @@ def page(studies: list[Study]) -> str:
         difference=format_difference,
         time=time,
         schedules=schedules,
+        raising=raising,
         oracle=oracle,
         premise=premise,
     )

@@ -1,13 +1,12 @@
 """The first claim: SILO beats other schedules by 2 to 4 points; and where its advantage goes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from docs.results_page.studies import Study, Tried, label, number_of
 from silo_jax.reporting.aggregate import format_spread, over_present
-from silo_jax.reporting.comparison import Comparison
 from silo_jax.reporting.comparison.numbers import (
     CLAIMED,
     Contest,
@@ -18,7 +17,6 @@ from silo_jax.reporting.comparison.numbers import (
     over_pruned,
     overall_difference,
     scores,
-    seeds_by_cycle,
 )
 from silo_jax.reporting.comparison.text import notes
 from silo_jax.reporting.paired import Paired, format_difference, paired_difference, signed
@@ -140,7 +138,8 @@ def _other_ranges(compared: Compared) -> str:
         option
         for tried in compared.study.tried
         if _is_a_range(tried)
-        for option in options_tried(compared, tried)[1:]
+        for option in options_tried(compared, tried)[0 if tried.changes else 1 :]
+        if option.ahead.pairs
     ]
     best = max(options, key=lambda option: option.ahead.mean)
     return (
@@ -168,75 +167,12 @@ def _counts(compared: Sequence[Compared], way: str) -> str:
     )
 
 
-class Raised(NamedTuple):
-    """What raising max_lr changes in test accuracy, for one max_lr of the dense network.
-
-    Attributes:
-      max_lr: that value.
-      tuned: the one that is best for warmup on the dense network.
-      overall: in the mean over the pruned cycles; of no pair if SILO diverged with every seed.
-      last: in the last cycle.
-    """
-
-    max_lr: float
-    tuned: float
-    overall: Paired
-    last: Paired
-
-
-def raised(comparison: Comparison) -> list[Raised]:
-    """SILO minus warmup, the same shape with max_lr held where SILO starts, paired over seeds.
-
-    Of every max_lr with which SILO was pruned.
-    """
-    found, tuned = [], comparison.chosen_max_lr("tuned", "warmup")
-    for max_lr in comparison.max_lrs:
-        silo, held = (
-            seeds_by_cycle(comparison, comparison.cell_rows(option, max_lr), "test_accuracy")
-            for option in (comparison.reference, "warmup")
-        )
-        if np.isfinite(silo[1:]).any():
-            overall = paired_difference(over_pruned(silo), over_pruned(held))
-            found.append(Raised(max_lr, tuned, overall, paired_difference(silo[-1], held[-1])))
-    return found
-
-
-def verdict_on_raising(comparisons: Iterable[Comparison]) -> str:
-    """Where raising max_lr gains or loses as much as is claimed."""
-    rows = [one for each in comparisons for one in raised(each) if one.overall.pairs != 1]
-    below = [one for one in rows if one.max_lr < one.tuned]
-    others = [one for one in rows if one.max_lr >= one.tuned]
-    (gains, losses), (other_gains, other_losses) = map(_large, (below, others))
-    return (
-        f"Over the pruned cycles SILO gains {CLAIMED[0]:g} points or more (interval above 0) in "
-        f"{gains} of the {len(below)} rows below the max_lr that warmup is tuned to on the dense "
-        f"network, and in {other_gains} of the {len(others)} others; it loses as much (interval "
-        f"below 0), or diverges with every seed, in {losses} and {other_losses}."
-    )
-
-
-def _large(rows: Sequence[Raised]) -> tuple[int, int]:
-    """The number of gains and of losses as large as is claimed."""
-    overall = [one.overall for one in rows]
-    gains = sum(one.mean >= CLAIMED[0] and one.low > 0 for one in overall)
-    losses = sum(one.mean <= -CLAIMED[0] and one.high < 0 for one in overall)
-    return gains, losses + sum(one.pairs == 0 for one in overall)
-
-
 def pruned_accuracy(found: Scores, option: str) -> str:
     """Mean test accuracy over the pruned cycles, ± a standard deviation over seeds."""
     test = over_pruned(found.test)[found.options.index(option)]
     stats = over_present(test)
     few = "" if stats.seeds == len(test) else f" ({stats.seeds} of {len(test)} seeds)"
     return f"{format_spread(float(stats.mean), float(stats.std))} %{few}"
-
-
-def all_pairs(paired: Paired, comparison: Comparison) -> str:
-    """A difference and, where it is not of all seeds, of how many; or that all diverged."""
-    if not paired.pairs:
-        return "diverged"
-    few = paired.pairs < len(comparison.seeds)
-    return format_difference(paired) + (f" ({paired.pairs})" if few else "")
 
 
 class Option(NamedTuple):
@@ -265,7 +201,12 @@ def options_tried(compared: Compared, tried: Tried) -> list[Option]:
     found = scores(tried.comparison, tried.comparison.ways[-1])
     way = compared.comparison.ways[-1]
     rivals = compared.scores(way)
-    rival = rivals.test[rivals.options.index(compared.strongest(way).rival)]
+    both = [seed for seed in compared.comparison.seeds if seed in tried.comparison.seeds]
+    ours, theirs = (
+        found_there.test[..., [there.seeds.index(seed) for seed in both]]
+        for found_there, there in ((found, tried.comparison), (rivals, compared.comparison))
+    )
+    rival = theirs[rivals.options.index(compared.strongest(way).rival)]
     if not _is_a_range(tried):
         rival = np.full_like(rival, np.nan)
     return [
@@ -274,8 +215,8 @@ def options_tried(compared: Compared, tried: Tried) -> list[Option]:
             found.max_lr[place],
             pruned_accuracy(found, option),
             overall_difference(found, tried.comparison.reference, option),
-            paired_difference(over_pruned(found.test[place]), over_pruned(rival)),
-            paired_difference(found.test[place][-1], rival[-1]),
+            paired_difference(over_pruned(ours[place]), over_pruned(rival)),
+            paired_difference(ours[place][-1], rival[-1]),
         )
         for place, option in enumerate(found.options)
     ]
