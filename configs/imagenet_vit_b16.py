@@ -21,8 +21,9 @@ def get_config(variant: str = "") -> ConfigDict:
     config.schedule.lower = 0.03
     config.schedule.upper = 0.06
     config.schedule.shape = "cosine_decay"
-    config.schedule.warmup_epochs = 0.0
-    config.schedule.drop_epochs = ()
+    # Of the variants that have them, "silo", "warmup" and "gradient_matched".
+    config.schedule.warmup_epochs = 1.0
+    config.schedule.drop_epochs = (6, 8.5)
     config.training.epochs_per_cycle = 10
     config.training.weight_decay = 0.0
     return with_variant(config, variant)

@@ -122,15 +122,20 @@ class Checkpoints:
         """Drops the states past the newest one at the end of an epoch, and rewind points there."""
         end = max(filter(self._kept.ends_epoch, self._states.all_steps()), default=0)
         dropped = self._directory / "dropped"
+        managers = self._states, self._rewind
         with self._writing():
             self._states.wait_until_finished()
-            for manager in (self._states, self._rewind):
-                for step in [step for step in manager.all_steps() if step > end]:
-                    # Half a state must not be left under its own name, however this ends.
-                    shutil.rmtree(dropped, ignore_errors=True)
-                    Path(manager.directory / str(step)).rename(dropped)
+            wait_for_all("states are written")
+            if is_primary():
+                for manager in managers:
+                    for step in [step for step in manager.all_steps() if step > end]:
+                        # Half a state must not be left under its own name, however this ends.
+                        shutil.rmtree(dropped, ignore_errors=True)
+                        Path(manager.directory / str(step)).rename(dropped)
+                shutil.rmtree(dropped, ignore_errors=True)
+            wait_for_all("states are dropped")
+            for manager in managers:
                 manager.reload()
-            shutil.rmtree(dropped, ignore_errors=True)
 
     def save_rewind_point(self, state: TrainState) -> None:
         """Saves weights and BatchNorm statistics as the rewind point, and waits until it is there.

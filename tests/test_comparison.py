@@ -207,6 +207,15 @@ def test_streamed_images_leave_out_what_has_to_measure_on_them(three_cycles):
     assert "gradient_matched" in compare_schedules(three_cycles).options
 
 
+def test_a_cycle_of_an_epoch_leaves_none_to_choose_from_but_the_last():
+    """The digits have 20 steps an epoch here."""
+    fields = {"evaluation__select": "best_validation", "evaluation__last_epoch": False}
+    whole = {"training__epochs_per_cycle": 0, "training__steps_per_cycle": 20}
+    with refused("evaluation.last_epoch", False, "True with cycles of 20 steps"):
+        formula_experiment(**fields, **whole)
+    formula_experiment(**fields, **whole | {"training__steps_per_cycle": 21})
+
+
 def test_comparisons_that_cannot_be_are_refused(three_cycles):
     with refused("max_lrs", "(0.1, 0.10000001)", "values that differ"):
         compare_schedules(three_cycles, max_lrs=[0.1, 0.10000001])
@@ -221,6 +230,11 @@ def test_comparisons_that_cannot_be_are_refused(three_cycles):
         compare_schedules(three_cycles, schedules=["sillo", "silo"])
     with refused("schedules", "warmup,linear", "silo and"):
         compare_schedules(three_cycles, schedules=["warmup", "linear"])
+    another_shape = formula_experiment(schedule__shape="cosine_decay")
+    with refused("schedule.shape", "'cosine_decay'", "with a warm-up or drops"):
+        compare_schedules(another_shape, max_lrs=[0.1])
+    with_drops = another_shape.with_fields({"schedule.drop_epochs": (1,)})
+    assert compare_schedules(with_drops, max_lrs=[0.1]).reference == "silo"
     with refused("max_lrs", "(0.0, 0.1)"):
         compare_schedules(three_cycles, max_lrs=[0.1, 0.0])
     with refused("tuning_seeds", 3, "up to the 2 seeds"):

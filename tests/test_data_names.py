@@ -122,6 +122,14 @@ def test_some_classes_in_the_order_of_the_list(paths, imagenet, tmp_path):
         assert {*data.train.labels.tolist()} == {0, 1, 2}
 
 
+def test_a_number_in_a_list_is_a_name_where_there_is_one():
+    names = ["1", "10", "2"]
+    assert chosen_labels("1,2", names).tolist() == [0, 2]
+    assert chosen_labels("2,10", names).tolist() == [2, 1]
+    assert chosen_labels("0,2", names).tolist() == [0, 2], "no name, so a label"
+    assert chosen_labels((1, 2), names).tolist() == [1, 2], "numbers are labels"
+
+
 def test_some_classes_of_a_set_in_memory():
     every, some = load_data("digits"), load_data("digits", classes=("7", "1"))
     assert some.num_classes == 2

@@ -160,6 +160,19 @@ def test_a_request_to_stop_is_heard_between_two_chunks(epochs, monkeypatch):
     assert_identical(epochs.train(stopped, STEPS_PER_EPOCH), whole)
 
 
+def test_a_chunk_is_told_of_once_images_have_been_trained_on(epochs):
+    """Reading the first chunk may take long; there is no loss to be told of before it."""
+    told = []
+
+    def look(step, sums):
+        told.append((step, int(sums.examples)))
+
+    part, _ = epochs.train(tiny_state(tiny_recipe()), 4, look)
+    assert told == [(3, 3 * BATCH_SIZE)]
+    epochs.train(part, 5, look)
+    assert told[1:] == [(4, 4 * BATCH_SIZE)], "an epoch that goes on has a loss at once"
+
+
 def test_an_evaluation_is_over_all_images_and_no_others(epochs):
     recipe = tiny_recipe()
     state = tiny_state(recipe)

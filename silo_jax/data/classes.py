@@ -17,7 +17,8 @@ def chosen_labels(classes: Classes, names: Sequence[str]) -> np.ndarray:
 
     Args:
       classes: names as the set has them ("n01443537" of ImageNet) or labels (1), two or more; or
-        one string of them with commas between; or the path of a text file with one name a line;
+        one string of them with commas between, in which a number that is a name is meant as such;
+        or the path of a text file with one name a line;
         () and "" take all classes.
       names: of the set's classes, by label.
 
@@ -33,7 +34,8 @@ def chosen_labels(classes: Classes, names: Sequence[str]) -> np.ndarray:
       >>> chosen_labels(("ship", 0), ["cat", "dog", "ship"]).tolist()
       [2, 0]
     """
-    listed = _listed(classes) if isinstance(classes, str) and classes else tuple(classes)
+    is_text = isinstance(classes, str) and classes
+    listed = _listed(str(classes), names) if is_text else tuple(classes)
     if not listed:
         return np.arange(len(names))
     labels = {name: label for label, name in enumerate(names)}
@@ -72,11 +74,11 @@ def renumbered(labels: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.n
     return kept, numbers[labels[kept]]
 
 
-def _listed(classes: str) -> Sequence[str | int]:
+def _listed(classes: str, names: Sequence[str]) -> Sequence[str | int]:
     if "," not in classes:
         return _from_file(classes)
     parts = [part.strip() for part in classes.split(",")]
-    return [int(part) if part.isdecimal() else part for part in parts]
+    return [int(part) if part.isdecimal() and part not in names else part for part in parts]
 
 
 def _from_file(path: str) -> tuple[str, ...]:

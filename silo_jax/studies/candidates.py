@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ml_collections import ConfigDict
+
 from silo_jax.checks import require_choice, require_int
 from silo_jax.training.config import flatten, rewind_policies
 from silo_jax.training.experiment import CHANGEABLE, Experiment
@@ -110,7 +112,7 @@ def compare_schedules(
 
     Raises:
       ValueError: an unknown schedule, a max_lr that is not above 0, or too few of either; more
-        seeds than the config has.
+        seeds than the config has; a config without the warm-up or drops that silo is made of.
     """
     schedule = experiment.config.schedule
     if not schedule.lower > 0:
@@ -120,6 +122,11 @@ def compare_schedules(
         require_choice("schedules", name, SCHEDULES)
     if "silo" not in names or len(names) < 2:
         raise ValueError(f"schedules: {','.join(names)}; allowed: silo and at least one other")
+    if schedule.shape != "warmup_step_decay" and not _has_steps(schedule):
+        raise ValueError(
+            f"schedule.shape: {schedule.shape!r}; allowed: with a warm-up or drops besides "
+            "(schedule.warmup_epochs, schedule.drop_epochs), of which silo is made"
+        )
     grid = tuple(
         sorted({float(v) for v in max_lrs or default_grid(schedule.lower, schedule.upper)})
     )
@@ -230,6 +237,12 @@ def _schedule(name: str, lower: float, upper: float) -> Candidate:
     }
     bounds = {"schedule.name": policy, "schedule.lower": lower, "schedule.upper": upper}
     return Candidate(name, lower, program | bounds, program)
+
+
+def _has_steps(schedule: ConfigDict) -> bool:
+    """Whether the shape "warmup_step_decay" would be more than a constant."""
+    names = ("warmup_epochs", "warmup_steps", "drop_epochs", "drop_steps")
+    return any(schedule[name] for name in names)
 
 
 def _default_schedules(experiment: Experiment) -> list[str]:

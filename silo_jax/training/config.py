@@ -90,9 +90,10 @@ def durations(config: ConfigDict, steps_per_epoch: int) -> Durations:
 
 
 def check_against_data(
-    config: ConfigDict, lengths: Durations, image_shape: tuple[int, ...]
+    config: ConfigDict, lengths: Durations, steps_per_epoch: int, image_shape: tuple[int, ...]
 ) -> None:
-    """Refuses more steps than can be counted, and crops that can miss the whole image.
+    """Refuses more steps than can be counted, no epoch to choose from, and crops that can miss the
+    whole image.
 
     Raises:
       ValueError: one line with the field, its value and what is allowed.
@@ -104,6 +105,11 @@ def check_against_data(
         raise ValueError(
             f"training.{unit}_per_cycle: {config.training[f'{unit}_per_cycle']}, "
             f"{lengths.steps_per_cycle} steps; allowed: {most} steps, with {num_cycles} cycles"
+        )
+    if not config.evaluation.last_epoch and lengths.steps_per_cycle <= steps_per_epoch:
+        raise ValueError(
+            f"evaluation.last_epoch: False; allowed: True with cycles of {lengths.steps_per_cycle} "
+            "steps, a single epoch or less"
         )
     if config.data.crop_padding >= side:
         raise ValueError(

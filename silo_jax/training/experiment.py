@@ -103,7 +103,7 @@ class Experiment:
                 config[section][field] = value
         check_config(config)
         lengths = durations(config, self.steps_per_epoch)
-        check_against_data(config, lengths, self.image_shape)
+        check_against_data(config, lengths, self.steps_per_epoch, self.image_shape)
         recipe = self.recipe
         changed = replace(
             self,
@@ -167,7 +167,7 @@ def load_experiment(config: ConfigDict, *, split_batches: bool = True) -> Experi
         image_shape: tuple[int, ...] = (config.data.image_size, config.data.image_size, 3)
     else:
         image_shape = data.train.images.shape[1:]
-    check_against_data(config, lengths, image_shape)
+    check_against_data(config, lengths, steps_per_epoch, image_shape)
     model = create_model(num_classes=data.num_classes, **config.model)
     mean, std = _statistics(config, data, num_channels=image_shape[-1])
     experiment = Experiment(

@@ -90,7 +90,7 @@ class StreamedEpochs:
         for chunk, num_batches in self._chunks(state, step, stop):
             if self._stop.signum is not None or not np.isfinite(sums.loss):
                 break
-            if look is not None:
+            if look is not None and sums.examples:
                 look(step, sums)
             state, sums = self._train(state, chunk, jnp.int32(num_batches))
             step += num_batches
