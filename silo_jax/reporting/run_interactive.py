@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from silo_jax.reporting import figures, run_numbers
 from silo_jax.reporting.aggregate import over_seeds
@@ -20,6 +21,8 @@ from silo_jax.reporting.interactive import (
 )
 from silo_jax.reporting.results import RunResults
 from silo_jax.reporting.style import BLUE, GREY, short_layer
+
+Floats = NDArray[np.float64]
 
 _NARROW = 20  # letters of a layer's name that leave a phone's width to the figure
 _PIXELS_A_LAYER = 26
@@ -138,16 +141,53 @@ def training_curves(run: RunResults) -> Interactive:
 def sparsity_by_layer(run: RunResults) -> Interactive:
     """Sparsity of all layers in all cycles as a heat map, of one layer, or in one cycle."""
     layers, density = run_numbers.layer_densities(run)
-    shade, least = figures.shades(density)
     sparsity, cycles = 100 - 100 * density, list(range(density.shape[1]))
-    names = [short_layer(layer, _NARROW) for layer in layers]
+    one_layer = [f"layer {index}" for index in range(len(layers))]
+    one_cycle = [f"cycle {cycle}" for cycle in cycles]
+    rows = _rows([short_layer(layer, _NARROW) for layer in layers])
+    lines = zip(layers, sparsity, one_layer, strict=True)
+    traces = [
+        Part(_heat_of_layers(density), {"shown": [ALL]}),
+        *(Part(_line_of_layer(*line), {"shown": [shown]}) for *line, shown in lines),
+        *(
+            Part(_bars_of_cycle(column), {"shown": [shown]})
+            for column, shown in zip(sparsity.T, one_cycle, strict=True)
+        ),
+    ]
+    percent = titled("sparsity, %", range=[-2, 102])
+    across = titled("sparsity, %", range=[0, 100])
+    layouts = [
+        Part(
+            {"xaxis": titled("cycle"), "yaxis": rows, **_height(len(layers), 190)}, {"shown": [ALL]}
+        ),
+        Part({"xaxis": titled("cycle"), "yaxis": percent}, {"shown": one_layer}),
+        Part({"xaxis": across, "yaxis": rows, **_height(len(layers), 110)}, {"shown": one_cycle}),
+    ]
+    options = [
+        Option(ALL, "all layers, all cycles"),
+        *(
+            Option(shown, layer, "one layer")
+            for shown, layer in zip(one_layer, layers, strict=True)
+        ),
+        *(
+            Option(f"cycle {m}", f"cycle {label}", "one cycle (density)")
+            for m, label in _cycles(run)
+            if int(m) in cycles
+        ),
+    ]
+    return Interactive(traces, layouts, [Control("shown", "layer or cycle", options, [ALL])])
+
+
+def _heat_of_layers(density: Floats) -> dict[str, Any]:
+    """A heat map of sparsity, shaded by the logarithm of density, of shape (layers, cycles)."""
+    shade, least = figures.shades(density)
     ticks = figures.levels(least)
-    heat = {
+    return {
         "type": "heatmap",
-        "x": cycles,
-        "y": list(range(len(layers))),
+        "x": list(range(density.shape[1])),
+        "y": list(range(len(density))),
         "z": shade,
-        "customdata": sparsity,
+        "customdata": 100 - 100 * density,
         "zmin": np.log10(least),
         "zmax": 0,
         "colorscale": _BLUES,
@@ -165,46 +205,31 @@ def sparsity_by_layer(run: RunResults) -> Interactive:
             "ticktext": [f"{100 * (1 - tick):.4g}" for tick in ticks],
         },
     }
-    traces = [Part(heat, {"shown": [ALL]})]
-    rows = _rows(names)
-    layouts = [
-        Part(
-            {"xaxis": titled("cycle"), "yaxis": rows, **_height(len(layers), 190)}, {"shown": [ALL]}
-        )
-    ]
-    for index, layer in enumerate(layers):
-        line: dict[str, Any] = {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "x": cycles,
-            "y": sparsity[index],
-        }
-        line |= {"line": {"color": colour(BLUE)}, "name": layer}
-        line |= {"hovertemplate": "cycle %{x}: %{y:.4~g} %<extra></extra>", "showlegend": False}
-        traces.append(Part(line, {"shown": [f"layer {index}"]}))
-    one = {"xaxis": titled("cycle"), "yaxis": titled("sparsity, %", range=[-2, 102])}
-    layouts.append(Part(one, {"shown": [f"layer {index}" for index in range(len(layers))]}))
-    for cycle in cycles:
-        bars: dict[str, Any] = {"type": "bar", "orientation": "h", "x": sparsity[:, cycle]}
-        bars |= {"y": list(range(len(layers))), "marker": {"color": colour(BLUE)}}
-        bars |= {"hovertemplate": "%{y}: %{x:.4~g} %<extra></extra>", "showlegend": False}
-        traces.append(Part(bars, {"shown": [f"cycle {cycle}"]}))
-    across = {
-        "xaxis": titled("sparsity, %", range=[0, 100]),
-        "yaxis": rows,
-        **_height(len(layers), 110),
+
+
+def _line_of_layer(layer: str, sparsity: Floats) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": list(range(len(sparsity))),
+        "y": sparsity,
+        "line": {"color": colour(BLUE)},
+        "name": layer,
+        "hovertemplate": "cycle %{x}: %{y:.4~g} %<extra></extra>",
+        "showlegend": False,
     }
-    layouts.append(Part(across, {"shown": [f"cycle {cycle}" for cycle in cycles]}))
-    options = [
-        Option(ALL, "all layers, all cycles"),
-        *(Option(f"layer {i}", layer, "one layer") for i, layer in enumerate(layers)),
-        *(
-            Option(f"cycle {m}", f"cycle {label}", "one cycle (density)")
-            for m, label in _cycles(run)
-            if int(m) in cycles
-        ),
-    ]
-    return Interactive(traces, layouts, [Control("shown", "layer or cycle", options, [ALL])])
+
+
+def _bars_of_cycle(sparsity: Floats) -> dict[str, Any]:
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "x": sparsity,
+        "y": list(range(len(sparsity))),
+        "marker": {"color": colour(BLUE)},
+        "hovertemplate": "%{y}: %{x:.4~g} %<extra></extra>",
+        "showlegend": False,
+    }
 
 
 def _cycles(run: RunResults) -> list[tuple[str, str]]:
