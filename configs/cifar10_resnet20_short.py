@@ -10,7 +10,8 @@ the last network has seen 25 epochs; another variant after a colon takes the pla
 "cosine+lr" keeps it. Protocol clean.
 
 On an H200, two shares of the cells at once (--cells=1/2 and 2/2), the 12 networks took 31 s of
-training each, on a copy of CIFAR-10 of which 0.28 % are JPEG approximations. SILO from max_lr 0.06 is at 80 % with 10.7 % of the weights, and at 63 % with 0.5 %.
+training each, on a copy of CIFAR-10 of which 0.28 % are JPEG approximations. SILO from max_lr 0.06
+is at 80 % with 10.7 % of the weights, and at 63 % with 0.5 %.
 """
 
 from ml_collections import ConfigDict
