@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from benchmarks.measure import median_ratio, ratio_quartiles, report, seconds_in_turn
+from benchmarks.measure import median_ratio, report, rounded_quartiles, seconds_in_turn
 from silo_jax.models.conv_cpu import native
 from silo_jax.models.conv_gpu import by_columns
 
@@ -74,7 +74,7 @@ def measure(layer: str, dtype: str, options: argparse.Namespace) -> list[dict[st
             "columns": int(columns),
             "us": 1e6 * statistics.median(values) / options.steps,
             "over_native": median_ratio(values, seconds["1"]),
-            "its_quartiles": ratio_quartiles(values, seconds["1"]),
+            "its_quartiles": rounded_quartiles(values, seconds["1"]),
         }
         for columns, values in seconds.items()
     ]

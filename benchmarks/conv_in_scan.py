@@ -12,13 +12,14 @@ import argparse
 import statistics
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from benchmarks.measure import median_ratio, report, seconds_in_turn
+from benchmarks.measure import median_ratio, report, rounded_quartiles, seconds_in_turn
 from silo_jax.models.conv import Padding, conv
 
 # Side of the images, channels in, channels out, stride; the kernels are 3×3.
@@ -94,6 +95,7 @@ def measure(layer: str, batch_size: int, repeats: int) -> list[dict[str, Any]]:
                 "pass": name,
                 "ours_ms": 1e3 * statistics.median(ours_per_step),
                 "native_over_ours": median_ratio(seconds["native"], seconds["ours"]),
+                "its_quartiles": rounded_quartiles(seconds["native"], seconds["ours"]),
                 "native_outside_over_ours": median_ratio(seconds["native outside"], ours_per_step),
             }
         )
@@ -104,15 +106,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--layers", nargs="*", default=[*LAYERS], choices=[*LAYERS])
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--out")
     options = parser.parse_args()
-    rows = [
-        row
-        for layer in options.layers
-        for row in measure(layer, options.batch_size, options.repeats)
-    ]
-    report(rows, options.out)
+    layers = (measure(layer, options.batch_size, options.repeats) for layer in options.layers)
+    report(chain.from_iterable(layers), options.out)
 
 
 if __name__ == "__main__":
