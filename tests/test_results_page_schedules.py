@@ -162,7 +162,7 @@ def test_another_range_of_silo_is_held_against_the_strongest_other(tmp_path):
     last = expected[-len(SEEDS) :]
     assert option.ahead_last.mean == pytest.approx(np.mean(last))
     told = verdict_on_schedules([compared])
-    assert "the best of 3 other ranges of SILO's max_lr" in told
+    assert "the best of 3 other settings of SILO's schedule" in told
     assert f"is {format_difference(option.ahead)} beside the strongest other" in told
 
 

@@ -113,7 +113,9 @@ def verdict_on_schedules(compared: Sequence[Compared]) -> str:
             f"{CLAIMED[0]:g} or more in {reached} of {number_of(len(ahead))}, which the 95 % "
             f"interval rules out in {ruled_out}. {_counts(those, way)}"
         )
-    told += [_other_ranges(one) for one in compared if any(map(_is_a_range, one.study.tried))]
+    told += [
+        _other_settings(one) for one in compared if any(map(_is_of_silo_alone, one.study.tried))
+    ]
     told += [_alone(one) for one in compared if len(one.rivals) == 1]
     found = labels.get("hindsight") or labels["tuned"]
     return "\n   - ".join([f"**{found}.**", *told])
@@ -132,24 +134,24 @@ def _alone(compared: Compared) -> str:
     )
 
 
-def _other_ranges(compared: Compared) -> str:
-    """The best of SILO's other ranges of max_lr, picked in hindsight."""
+def _other_settings(compared: Compared) -> str:
+    """The best of the other settings of SILO's schedule, picked in hindsight."""
     options = [
         option
         for tried in compared.study.tried
-        if _is_a_range(tried)
+        if _is_of_silo_alone(tried)
         for option in options_tried(compared, tried)[0 if tried.changes else 1 :]
         if option.ahead.pairs
     ]
     best = max(options, key=lambda option: option.ahead.mean)
     return (
-        f"{compared.title}: the best of {len(options)} other ranges of SILO's max_lr, picked by "
-        f"these same test accuracies, is {format_difference(best.ahead)} beside the strongest "
+        f"{compared.title}: the best of {len(options)} other settings of SILO's schedule, picked "
+        f"by these same test accuracies, is {format_difference(best.ahead)} beside the strongest "
         f"other {PARTS['pruned']}, and {format_difference(best.ahead_last)} {PARTS['last']}."
     )
 
 
-def _is_a_range(tried: Tried) -> bool:
+def _is_of_silo_alone(tried: Tried) -> bool:
     """Whether it differs from the study in SILO's schedule alone."""
     return all(name.startswith("schedule.") for name in (tried.comparison.along, *tried.changes))
 
@@ -207,7 +209,7 @@ def options_tried(compared: Compared, tried: Tried) -> list[Option]:
         for found_there, there in ((found, tried.comparison), (rivals, compared.comparison))
     )
     rival = theirs[rivals.options.index(compared.strongest(way).rival)]
-    if not _is_a_range(tried):
+    if not _is_of_silo_alone(tried):
         rival = np.full_like(rival, np.nan)
     return [
         Option(
