@@ -12,6 +12,7 @@ import argparse
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -33,20 +34,17 @@ DEVICES = 8
 PROGRAM = jax.jit(lambda params, masks: prune(params, masks, FRACTION))
 
 
-def placed(params: dict, masks: dict) -> dict[str, tuple[dict, dict]]:
-    """The same weights and masks by where they lie."""
-    whole, split = make_mesh(DEVICES, 1), make_mesh(1, DEVICES)
-    return {
-        "on one": (params, masks),
-        "whole on each": replicate(whole, (params, masks)),
-        "split": place(split, (params, masks)),
-    }
+PLACES: dict[str, Callable[[Any], Any]] = {
+    "on one": lambda trees: trees,
+    "whole on each": lambda trees: replicate(make_mesh(DEVICES, 1), trees),
+    "split": lambda trees: place(make_mesh(1, DEVICES), trees),
+}
 
 
 def rows_of(network: str, repeats: int) -> list[dict[str, Any]]:
     """A row for each place of the weights."""
-    trees = placed(*weights_and_masks(NETWORKS[network]))
-    programs = {where: partial(PROGRAM, *tree) for where, tree in trees.items()}
+    trees = weights_and_masks(NETWORKS[network])
+    programs = {where: partial(PROGRAM, *put(trees)) for where, put in PLACES.items()}
     seconds = seconds_in_turn(programs, repeats)
     alone = jax.tree.map(np.asarray, programs["on one"]())
     found = {where: programs[where]() for where in programs}
@@ -54,7 +52,7 @@ def rows_of(network: str, repeats: int) -> list[dict[str, Any]]:
         if not all(np.array_equal(masks[name], alone[name]) for name in alone):
             raise ValueError(f"{network}: other masks {where} than on one device")
     weights = sum(mask.size for mask in alone.values())
-    return [
+    rows = [
         {
             "network": network,
             "weights": weights,
@@ -63,11 +61,14 @@ def rows_of(network: str, repeats: int) -> list[dict[str, Any]]:
             "seconds": statistics.median(seconds[where]),
             "times_one_device": median_ratio(seconds[where], seconds["on one"]),
             "its_quartiles": rounded_quartiles(seconds[where], seconds["on one"]),
-            "peak_bytes_a_weight": peak_bytes_of_a_run(network, where) / weights,
             "kept": num_kept(found[where]),
         }
         for where in programs
     ]
+    if jax.default_backend() == "cpu":  # an accelerator's memory is not the process's
+        for row in rows:
+            row["peak_bytes_a_weight"] = peak_bytes_of_a_run(network, row["where"]) / weights
+    return rows
 
 
 def peak_bytes_of_a_run(network: str, where: str) -> int:
@@ -77,7 +78,7 @@ def peak_bytes_of_a_run(network: str, where: str) -> int:
 
 
 def print_peak_bytes(network: str, where: str) -> None:
-    params, masks = placed(*weights_and_masks(NETWORKS[network]))[where]
+    params, masks = PLACES[where](weights_and_masks(NETWORKS[network]))
     program = PROGRAM.lower(params, masks).compile()
     print(peak_extra_bytes(partial(program, params, masks)))
 

@@ -4,8 +4,9 @@ r"""SILO on 200 classes of ImageNet with ResNet-50, protocol clean.
         --config.data.classes=wnids.txt
 
 The file names a class (n01443537) a line; which 200 the paper takes is not known. After the colon
-behind the config: a schedule, a way of rewinding, or both (configs/variants.py). Hyper-parameters
-are this project's own choice. 15 cycles of 90 epochs, for an accelerator. Not yet run.
+behind the config: a schedule (not gradient_matched, as images are streamed), a way of rewinding, or
+both (configs/variants.py). Hyper-parameters are this project's own choice. 15 cycles of 90 epochs,
+for an accelerator. Not yet run.
 """
 
 from ml_collections import ConfigDict

@@ -4,6 +4,7 @@ import json
 import sys
 from argparse import Namespace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.__main__ import ALL
 from benchmarks.accelerator import (
     READS,
     images,
@@ -81,6 +83,14 @@ def test_a_step_without_masks_is_the_masked_step_on_a_dense_network():
         return str(jax.make_jaxpr(partial(train_step, recipe))(state, batch)).count("select_n")
 
     assert num_selects(without_masks(state)) < num_selects(state)
+
+
+def test_one_command_runs_every_benchmark_that_writes_results():
+    folder = Path(__file__).parents[1] / "benchmarks"
+    have_out = {
+        path.stem for path in folder.glob("[a-z]*.py") if 'add_argument("--out"' in path.read_text()
+    }
+    assert have_out == set(ALL)
 
 
 def test_programs_take_turns_and_ratios_are_per_turn():

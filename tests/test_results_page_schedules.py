@@ -109,21 +109,35 @@ def test_raising_max_lr_is_told_from_a_max_lr_that_was_too_small(tmp_path):
     assert all_pairs(high.overall, comparison) == "diverged"
     assert (low.max_lr, low.tuned) == (0.05, 0.1)
     told = verdict_on_raising([comparison])
-    assert "(interval above 0) in 1 of the 1 rows below" in told
+    assert "diverges, in 1 of the 1 rows below" in told
     assert "in 0 of the 2 others" in told
     assert told.endswith("or diverges where warmup does not, in 0 and 1.")
 
 
-def test_diverging_with_one_seed_of_two_is_a_loss(tmp_path):
-    options = ("silo", "warmup")
-    rows = [row for row in cell_rows(options) if row["seed"] in SEEDS[:2]]
-    write_comparison(tmp_path, diverge(rows, "silo", 0.2, SEEDS[0], cycle=2), options=options)
-    comparison = read_comparison(tmp_path)
-    assert [(one.seeds, one.lost) for one in raised(comparison)] == [(2, 0), (2, 0), (2, 1)]
-    assert verdict_on_raising([comparison]).endswith(", in 0 and 1.")
-    both = diverge(diverge(rows, "silo", 0.2, SEEDS[0], 2), "warmup", 0.2, SEEDS[0], 3)
-    write_comparison(tmp_path / "both", both, options=options)
-    assert [one.lost for one in raised(read_comparison(tmp_path / "both"))] == [0, 0, 0]
+def test_diverging_with_one_seed_of_two_is_a_loss_and_where_warmup_does_a_gain(tmp_path):
+    options, (first, second) = ("silo", "warmup"), SEEDS[:2]
+    rows = [row for row in cell_rows(options) if row["seed"] in (first, second)]
+
+    def told(diverged):
+        changed = rows
+        for option, seed in diverged:
+            changed = diverge(changed, option, 0.2, seed, cycle=1)
+        write_comparison(tmp_path, changed, options=options)
+        comparison = read_comparison(tmp_path)
+        *others, last = raised(comparison)
+        assert [one[-3:] for one in others] == [(2, 0, 0)] * 2
+        return last[-3:], verdict_on_raising([comparison])
+
+    seeds, verdict = told([("silo", first)])
+    assert seeds == (2, 1, 0)
+    assert verdict.endswith(", in 0 and 1.")
+    assert told([("silo", first), ("silo", second)])[0] == (2, 2, 0)
+    seeds, verdict = told([("silo", first), ("warmup", first)])
+    assert seeds == (2, 0, 0)
+    assert "in 1 of the 2 others" in verdict
+    seeds, verdict = told([("warmup", second)])
+    assert seeds == (2, 0, 1)
+    assert "in 2 of the 2 others" in verdict
 
 
 def test_a_row_of_one_seed_shows_no_gain(tmp_path):

@@ -136,9 +136,8 @@ def verdict_on_intervals(searched: Sequence[Searched]) -> str:
         f"**{found}.** SILO's max_lr is inside in {silo.inside} of {silo.cycles} cycles. One that "
         f"does not rise, held where SILO starts, is inside in {held.inside} (the claim would hold "
         f"in part if that were fewer), and the best constant, picked by these same intervals, in "
-        f"{best.inside}. Of the intervals within one standard error of the best, which are mostly "
-        f"narrower, SILO's is inside in {strictly.inside} and the held one in "
-        f"{held_strictly.inside}."
+        f"{best.inside}. Of the intervals within one standard error of the best, SILO's is inside "
+        f"in {strictly.inside} and the held one in {held_strictly.inside}."
     )
 
 

@@ -20,6 +20,7 @@ class Raised(NamedTuple):
       last: in the last cycle.
       seeds: with how many both were pruned.
       lost: with how many of them SILO diverged, and warmup did not.
+      won: with how many warmup diverged, and SILO did not.
     """
 
     max_lr: float
@@ -28,12 +29,13 @@ class Raised(NamedTuple):
     last: Paired
     seeds: int
     lost: int
+    won: int
 
 
 def raised(comparison: Comparison) -> list[Raised]:
     """SILO minus warmup, the same shape with max_lr held where SILO starts, paired over seeds.
 
-    Of every max_lr with which SILO was pruned.
+    Of every max_lr with which both were pruned.
     """
     found, tuned = [], comparison.chosen_max_lr("tuned", "warmup")
     for max_lr in comparison.max_lrs:
@@ -41,23 +43,24 @@ def raised(comparison: Comparison) -> list[Raised]:
             comparison.cell_rows(option, max_lr) for option in (comparison.reference, "warmup")
         )
         silo, held = (seeds_by_cycle(comparison, rows, "test_accuracy") for rows in (ours, theirs))
-        if np.isfinite(silo[1:]).any():
+        seeds, lost, won = _seeds(comparison, ours, theirs)
+        if seeds:
             overall = paired_difference(over_pruned(silo), over_pruned(held))
             last = paired_difference(silo[-1], held[-1])
-            pruned, lost = _pruned_seeds(comparison, ours, theirs)
-            found.append(Raised(max_lr, tuned, overall, last, pruned, lost))
+            found.append(Raised(max_lr, tuned, overall, last, seeds, lost, won))
     return found
 
 
-def _pruned_seeds(comparison: Comparison, ours: np.ndarray, theirs: np.ndarray) -> tuple[int, int]:
-    """With how many seeds both were pruned, and only the first diverged."""
+def _seeds(comparison: Comparison, ours: np.ndarray, theirs: np.ndarray) -> tuple[int, int, int]:
+    """With how many seeds both were pruned, only the first diverged, and only the second did."""
     cells = comparison.cells
-    is_pruned = cells["cycle"] > 0
-    pruned, also = (set(cells["seed"][rows & is_pruned]) for rows in (ours, theirs))
-    diverged, others = (
-        set(cells["seed"][rows & (cells["diverged"] == 1)]) for rows in (ours, theirs)
+    pruned = set.intersection(
+        *(set(cells["seed"][rows & (cells["cycle"] > 0)]) for rows in (ours, theirs))
     )
-    return len(pruned & also), len(pruned & also & diverged - others)
+    diverged, others = (
+        pruned & set(cells["seed"][rows & (cells["diverged"] == 1)]) for rows in (ours, theirs)
+    )
+    return len(pruned), len(diverged - others), len(others - diverged)
 
 
 def verdict_on_raising(comparisons: Iterable[Comparison]) -> str:
@@ -67,18 +70,22 @@ def verdict_on_raising(comparisons: Iterable[Comparison]) -> str:
     others = [one for one in rows if one.max_lr >= one.tuned]
     (gains, losses), (other_gains, other_losses) = map(_large, (below, others))
     return (
-        f"Over the pruned cycles SILO gains {CLAIMED[0]:g} points or more (interval above 0) in "
-        f"{gains} of the {len(below)} rows below the max_lr that warmup is tuned to on the dense "
-        f"network, and in {other_gains} of the {len(others)} others; it loses as much (interval "
-        f"below 0), or diverges where warmup does not, in {losses} and {other_losses}."
+        f"Over the pruned cycles SILO gains {CLAIMED[0]:g} points or more (interval above 0), or "
+        f"goes on where warmup diverges, in {gains} of the {len(below)} rows below the max_lr that "
+        f"warmup is tuned to on the dense network, and in {other_gains} of the {len(others)} "
+        f"others; it loses as much (interval below 0), or diverges where warmup does not, in "
+        f"{losses} and {other_losses}."
     )
 
 
 def _large(rows: Sequence[Raised]) -> tuple[int, int]:
     """The number of gains and of losses as large as is claimed."""
-    gains = sum(one.overall.mean >= CLAIMED[0] and one.overall.low > 0 for one in rows)
+    gains = [one.overall.mean >= CLAIMED[0] and one.overall.low > 0 for one in rows]
     losses = [one.overall.mean <= -CLAIMED[0] and one.overall.high < 0 for one in rows]
-    return gains, sum(lost or one.lost > 0 for one, lost in zip(rows, losses, strict=True))
+    return (
+        sum(gain or one.won > 0 for one, gain in zip(rows, gains, strict=True)),
+        sum(loss or one.lost > 0 for one, loss in zip(rows, losses, strict=True)),
+    )
 
 
 def all_pairs(paired: Paired, comparison: Comparison) -> str:

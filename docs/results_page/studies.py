@@ -20,14 +20,15 @@ NETWORKS = {
     "StridedConv": "small convolutional network",
     "resnet20": "ResNet-20",
 }
+_PAUSE = 5  # times the median
 REWOUND = {"weights": "weights rewound", "lr": "LR rewound"}
 
 
 class Command(NamedTuple):
     """A part's command, what it ran on, and the seconds that its networks were trained.
 
-    These are the median of a network's cycles times their number, so that a pause of the machine
-    in one of them does not count; NaN if not noted.
+    What a cycle took beyond five times the median is left out, as a pause of the machine; NaN if
+    not noted.
     """
 
     part: str
@@ -131,12 +132,12 @@ def number_of(things: int) -> str:
     return "1 study" if things == 1 else f"{things} studies"
 
 
-def label(holds: int, fails: int, number: int, things: str = "studies") -> str:
+def label(holds: int, fails: int, number: int) -> str:
     """Whether a claim holds, in so many of a number of things, and is ruled out in so many."""
     if holds == number:
         return "Holds here"
     if holds:
-        return f"Holds in {holds} of {number} {things}"
+        return f"Holds in {holds} of {number_of(number)}"
     return "Does not hold here" if fails == number else "Not shown"
 
 
@@ -148,7 +149,8 @@ def _command(folder: Path) -> Command:
     names = ["cells.csv"] if has_cells else ["grid.csv", "silo.csv", "run/cycles.csv"]
     rows = [row for name in names if (folder / name).exists() for row in _rows(folder / name)]
     seconds = [float(row["seconds"]) for row in rows if row["seconds"]] or [float("nan")]
-    return Command(folder.name, command, device, len(seconds) * median(seconds))
+    most = _PAUSE * median(seconds)
+    return Command(folder.name, command, device, sum(min(one, most) for one in seconds))
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -34,8 +34,7 @@ def chosen_labels(classes: Classes, names: Sequence[str]) -> np.ndarray:
       >>> chosen_labels(("ship", 0), ["cat", "dog", "ship"]).tolist()
       [2, 0]
     """
-    is_text = isinstance(classes, str) and classes
-    listed = _listed(str(classes), names) if is_text else tuple(classes)
+    listed = _listed(classes, names) if isinstance(classes, str) and classes else tuple(classes)
     if not listed:
         return np.arange(len(names))
     labels = {name: label for label, name in enumerate(names)}

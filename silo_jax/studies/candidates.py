@@ -112,7 +112,8 @@ def compare_schedules(
 
     Raises:
       ValueError: an unknown schedule, a max_lr that is not above 0, or too few of either; more
-        seeds than the config has; a config without the warm-up or drops that silo is made of.
+        seeds than the config has; a config of another shape without the warm-up or drops that silo
+        is made of.
     """
     schedule = experiment.config.schedule
     if not schedule.lower > 0:
@@ -125,7 +126,7 @@ def compare_schedules(
     if schedule.shape != "warmup_step_decay" and not _has_steps(schedule):
         raise ValueError(
             f"schedule.shape: {schedule.shape!r}; allowed: with a warm-up or drops besides "
-            "(schedule.warmup_epochs, schedule.drop_epochs), of which silo is made"
+            "(schedule.warmup_epochs or _steps, schedule.drop_epochs or _steps) to make silo of"
         )
     grid = tuple(
         sorted({float(v) for v in max_lrs or default_grid(schedule.lower, schedule.upper)})

@@ -1,4 +1,4 @@
-"""What networks are trained by: command, commit, versions and device."""
+"""By what a session trains networks: command, commit, versions and device."""
 
 import importlib.metadata
 import os
@@ -6,6 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import jax
@@ -14,12 +15,16 @@ from silo_jax.files import write_json
 
 
 def write_environment(directory: Path) -> None:
-    """Writes environment.json: what the networks that are trained from now on are trained by."""
+    """Writes environment.json; on Ray it is the session's own, not its workers'."""
     write_json(directory / "environment.json", environment())
 
 
+@cache
 def environment() -> dict[str, str]:
-    """Command, commit, versions and device."""
+    """Command, commit, versions and device, as this process first found them.
+
+    Its code is that of its start, whatever is committed meanwhile.
+    """
     device = jax.devices()[0]
     packages = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
     return {

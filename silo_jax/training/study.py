@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from silo_jax.files import write_json
-from silo_jax.training.environment import write_environment
+from silo_jax.training.environment import environment, write_environment
 from silo_jax.training.workdir import (
     differences,
     earlier_config,
@@ -46,6 +46,7 @@ def hold_study(
       ValueError: the directory cannot be used, or holds a run or another study; one line.
     """
     _check(directory, config, study, fixed, may_change)
+    environment()  # before anything takes its time
     with refusing_unwritable(directory):
         directory.mkdir(parents=True, exist_ok=True)
     with nullcontext() if shared else lock(directory):
