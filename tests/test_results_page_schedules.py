@@ -180,6 +180,20 @@ def test_another_range_of_silo_is_held_against_the_strongest_other(tmp_path):
     assert f"is {format_difference(option.ahead)} beside the strongest other" in told
 
 
+def test_a_setting_of_silo_that_two_comparisons_tried_counts_once(tmp_path):
+    """Of the second comparison the first option is the last of the first one, upper 0.4."""
+    options = {"upper": ("upper 0.2", "upper 0.4"), "delay": ("delay 1", "delay 4")}
+    for field, names in options.items():
+        write_comparison(
+            tmp_path / field, along=f"schedule.{field}", options=names, chosen={"tuned": 0.1}
+        )
+    compared = Compared(cifar_study(tmp_path))
+    config = json.loads((tmp_path / "delay/config.json").read_text())
+    config["schedule"]["upper"] = 0.4
+    (tmp_path / "delay/config.json").write_text(json.dumps(config))
+    assert "the best of 2 other settings" in verdict_on_schedules([compared])
+
+
 def test_what_was_tried_and_what_was_published_is_beside_it(tmp_path):
     write_comparison(
         tmp_path / "range", along="schedule.upper", options=("0.2", "0.4"), chosen={"tuned": 0.1}

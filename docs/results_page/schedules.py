@@ -94,6 +94,27 @@ class Compared:
         return met
 
 
+class Option(NamedTuple):
+    """One option of a further comparison.
+
+    Attributes:
+      name: of the option.
+      max_lr: of its dense network.
+      accuracy: over the pruned cycles.
+      difference: that of the first option minus its own.
+      ahead: its own minus that of the study's strongest other schedule; of no pair if more than
+        SILO's schedule was changed.
+      ahead_last: the same in the last cycle.
+    """
+
+    name: str
+    max_lr: float
+    accuracy: str
+    difference: Paired
+    ahead: Paired
+    ahead_last: Paired
+
+
 def verdict_on_schedules(compared: Sequence[Compared]) -> str:
     """Whether SILO beats the strongest other schedule by as much as is claimed, in hindsight."""
     told, labels = [], {}
@@ -136,19 +157,29 @@ def _alone(compared: Compared) -> str:
 
 def _other_settings(compared: Compared) -> str:
     """The best of the other settings of SILO's schedule, picked in hindsight."""
-    options = [
-        option
+    options = {
+        settings: option
         for tried in compared.study.tried
         if _is_of_silo_alone(tried)
-        for option in options_tried(compared, tried)[0 if tried.changes else 1 :]
-        if option.ahead.pairs
-    ]
-    best = max(options, key=lambda option: option.ahead.mean)
+        for settings, option in _by_settings(compared, tried).items()
+        if settings and option.ahead.pairs
+    }
+    best = max(options.values(), key=lambda option: option.ahead.mean)
     return (
         f"{compared.title}: the best of {len(options)} other settings of SILO's schedule, picked "
         f"by these same test accuracies, is {format_difference(best.ahead)} beside the strongest "
         f"other {PARTS['pruned']}, and {format_difference(best.ahead_last)} {PARTS['last']}."
     )
+
+
+def _by_settings(compared: Compared, tried: Tried) -> dict[frozenset[tuple[str, str]], Option]:
+    """The options of a further comparison by the fields that differ from the study's own."""
+    changes = {name: str(value) for name, value in tried.changes.items()}
+    own, *others = options_tried(compared, tried)
+    along = tried.comparison.along
+    return {frozenset(changes.items()): own} | {
+        frozenset((changes | {along: option.name.split()[-1]}).items()): option for option in others
+    }
 
 
 def _is_of_silo_alone(tried: Tried) -> bool:
@@ -175,27 +206,6 @@ def pruned_accuracy(found: Scores, option: str) -> str:
     stats = over_present(test)
     few = "" if stats.seeds == len(test) else f" ({stats.seeds} of {len(test)} seeds)"
     return f"{format_spread(float(stats.mean), float(stats.std))} %{few}"
-
-
-class Option(NamedTuple):
-    """One option of a further comparison.
-
-    Attributes:
-      name: of the option.
-      max_lr: of its dense network.
-      accuracy: over the pruned cycles.
-      difference: that of the first option minus its own.
-      ahead: its own minus that of the study's strongest other schedule; of no pair if more than
-        SILO's schedule was changed.
-      ahead_last: the same in the last cycle.
-    """
-
-    name: str
-    max_lr: float
-    accuracy: str
-    difference: Paired
-    ahead: Paired
-    ahead_last: Paired
 
 
 def options_tried(compared: Compared, tried: Tried) -> list[Option]:
