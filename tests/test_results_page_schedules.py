@@ -180,9 +180,35 @@ def test_another_range_of_silo_is_held_against_the_strongest_other(tmp_path):
     assert f"is {format_difference(option.ahead)} beside the strongest other" in told
 
 
+def test_schedules_compared_with_other_epochs_are_told_but_not_counted(tmp_path):
+    """Cosine is the stronger other; at 0.05 all of them stand at the edge of the grid."""
+    write_comparison(tmp_path / "longer", chosen={"tuned": 0.05})
+    study = cifar_study(tmp_path)
+    config = json.loads((tmp_path / "longer/config.json").read_text())
+    config["training"]["epochs_per_cycle"] = 12
+    (tmp_path / "longer/config.json").write_text(json.dumps(config))
+    ours, theirs = (
+        np.array(
+            [[accuracy(option, 0.05, cycle, seed) for seed in SEEDS] for cycle in range(1, CYCLES)]
+        )
+        for option in ("silo", "cosine")
+    )
+    pruned, last = (
+        "{} [{}, {}]".format(*interval(*pair))
+        for pair in ((ours.mean(0), theirs.mean(0)), (ours[-1], theirs[-1]))
+    )
+    told = verdict_on_schedules([Compared(study)])
+    assert "2 or more in 0 of 1 study" in told
+    assert (
+        "with `training.epochs_per_cycle=12`, is not counted in these: SILO minus the strongest of "
+        f"cosine, constant, which is cosine, is {pruned} in the mean over the pruned cycles, and "
+        f"{last} in the last, sparsest cycle, max_lr tuned on the dense network. At the edge"
+    ) in told
+
+
 def test_a_setting_of_silo_that_two_comparisons_tried_counts_once(tmp_path):
     """Of the second comparison the first option is the last of the first one, upper 0.4."""
-    options = {"upper": ("upper 0.2", "upper 0.4"), "delay": ("delay 1", "delay 4")}
+    options = {"upper": ("0.2", "0.4"), "delay": ("1", "4")}
     for field, names in options.items():
         write_comparison(
             tmp_path / field, along=f"schedule.{field}", options=names, chosen={"tuned": 0.1}

@@ -7,6 +7,7 @@ import numpy as np
 
 from docs.results_page.studies import Study, Tried, label, number_of
 from silo_jax.reporting.aggregate import format_spread, over_present
+from silo_jax.reporting.comparison import Comparison
 from silo_jax.reporting.comparison.numbers import (
     CLAIMED,
     Contest,
@@ -29,10 +30,11 @@ RENDA = {1.0: 91.71, 0.512: 92.29, 0.21: 91.89, 0.107: 91.01}
 
 
 class Compared:
-    """A study's comparison of schedules, with SILO as the reference."""
+    """A comparison of schedules, the study's own if none is given, with SILO as the reference."""
 
-    def __init__(self, study: Study) -> None:
-        self.study, self.title, self.comparison = study, study.title, study.comparison
+    def __init__(self, study: Study, comparison: Comparison | None = None) -> None:
+        self.study, self.title = study, study.title
+        self.comparison = comparison or study.comparison
 
     @property
     def rivals(self) -> list[str]:
@@ -102,6 +104,7 @@ class Option(NamedTuple):
       max_lr: of its dense network.
       accuracy: over the pruned cycles.
       difference: that of the first option minus its own.
+      difference_last: the same in the last cycle.
       ahead: its own minus that of the study's strongest other schedule; of no pair if more than
         SILO's schedule was changed.
       ahead_last: the same in the last cycle.
@@ -111,6 +114,7 @@ class Option(NamedTuple):
     max_lr: float
     accuracy: str
     difference: Paired
+    difference_last: Paired
     ahead: Paired
     ahead_last: Paired
 
@@ -137,6 +141,12 @@ def verdict_on_schedules(compared: Sequence[Compared]) -> str:
     told += [
         _other_settings(one) for one in compared if any(map(_is_of_silo_alone, one.study.tried))
     ]
+    told += [
+        _otherwise(one, tried)
+        for one in compared
+        for tried in one.study.tried
+        if tried.comparison.along == "schedule"
+    ]
     told += [_alone(one) for one in compared if len(one.rivals) == 1]
     found = labels.get("hindsight") or labels["tuned"]
     return "\n   - ".join([f"**{found}.**", *told])
@@ -153,6 +163,22 @@ def _alone(compared: Compared) -> str:
         f"these: {'; '.join(found)} by {compared.choosing} from "
         f"{len(compared.comparison.max_lrs)} values."
     )
+
+
+def _otherwise(compared: Compared, tried: Tried) -> str:
+    """A comparison of a study's schedules where more than SILO's own is set otherwise."""
+    there = Compared(compared.study, tried.comparison)
+    way = tried.comparison.ways[-1]
+    rival, overall = there.strongest(way).rival, there.strongest(way).overall
+    others = ", ".join(one.replace("_", " ") for one in there.rivals)
+    changes = ", ".join(f"`{name}={value}`" for name, value in tried.changes.items())
+    told = (
+        f"{compared.title}, with {changes}, is not counted in these: SILO minus the strongest of "
+        f"{others}, which is {rival.replace('_', ' ')}, is {format_difference(overall)} "
+        f"{PARTS['pruned']}, and {format_difference(there.ahead(rival, way, 'last'))} "
+        f"{PARTS['last']}, max_lr {WAYS[way]}."
+    )
+    return " ".join([told, *there.notes])
 
 
 def _other_settings(compared: Compared) -> str:
@@ -178,7 +204,7 @@ def _by_settings(compared: Compared, tried: Tried) -> dict[frozenset[tuple[str, 
     own, *others = options_tried(compared, tried)
     along = tried.comparison.along
     return {frozenset(changes.items()): own} | {
-        frozenset((changes | {along: option.name.split()[-1]}).items()): option for option in others
+        frozenset((changes | {along: option.name}).items()): option for option in others
     }
 
 
@@ -227,6 +253,7 @@ def options_tried(compared: Compared, tried: Tried) -> list[Option]:
             found.max_lr[place],
             pruned_accuracy(found, option),
             overall_difference(found, tried.comparison.reference, option),
+            differences(found, tried.comparison.reference, option)[-1],
             paired_difference(over_pruned(ours[place]), over_pruned(rival)),
             paired_difference(ours[place][-1], rival[-1]),
         )
