@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.epochs import Epochs
 from benchmarks.measure import median_ratio, report, rounded_quartiles, seconds_in_turn
 
-STEPS = {"lenet_300_100": 200, "resnet20": 3, "vit_cifar": 2}  # in an epoch
+STEPS = {"lenet_300_100": 600, "resnet20": 3, "vit_cifar": 2}  # in an epoch
 
 
 def row_of(network: str, batch_size: int, repeats: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Timing several programs in turn, and keeping the result with what it was measured on."""
 
 import json
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -15,14 +16,15 @@ from silo_jax.training.environment import environment
 def seconds_in_turn(programs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
     """Seconds of each program, run one after another ``repeats`` times, after one run to warm up.
 
-    Taking turns lets a change of the machine's speed meet all of them alike; every other turn goes
-    backwards, so that none always has the same one before it.
+    Taking turns lets a change of the machine's speed meet all of them alike; the order of a turn is
+    drawn, the same at every call, so that none always has the same one before it.
     """
+    drawn = random.Random(0)
     for program in programs.values():
         jax.block_until_ready(program())
     seconds: dict[str, list[float]] = {name: [] for name in programs}
-    for turn in range(repeats):
-        for name, program in [*programs.items()][:: -1 if turn % 2 else 1]:
+    for _ in range(repeats):
+        for name, program in drawn.sample([*programs.items()], len(programs)):
             started = time.perf_counter()
             jax.block_until_ready(program())
             seconds[name].append(time.perf_counter() - started)

@@ -96,9 +96,14 @@ def test_one_command_runs_every_benchmark_that_writes_results():
 def test_programs_take_turns_and_ratios_are_per_turn():
     calls = []
     programs = {"a": lambda: calls.append("a"), "b": lambda: calls.append("b") or jnp.zeros(())}
-    seconds = seconds_in_turn(programs, repeats=3)
-    assert calls == ["a", "b", "a", "b", "b", "a", "a", "b"]
-    assert {name: len(times) for name, times in seconds.items()} == {"a": 3, "b": 3}
+    seconds = seconds_in_turn(programs, repeats=20)
+    turns = [tuple(calls[start : start + 2]) for start in range(0, len(calls), 2)]
+    assert set(turns) == {("a", "b"), ("b", "a")}
+    assert {name: len(times) for name, times in seconds.items()} == {"a": 20, "b": 20}
+    first = [*calls]
+    calls.clear()
+    seconds_in_turn(programs, repeats=20)
+    assert calls == first
     assert median_ratio([2.0, 9.0, 8.0], [1.0, 3.0, 2.0]) == pytest.approx(3.0)
 
 
