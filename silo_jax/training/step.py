@@ -101,8 +101,10 @@ def train_step(recipe: Recipe, state: TrainState, batch: DeviceSplit) -> tuple[T
         batch_loss, recipe, state, images=images, labels=batch.labels, dropout_rng=dropout_rng
     )
     (loss, (logits, batch_stats)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+    # Else XLA reads the masked weights of the forward pass here, besides the weights themselves.
+    masks = lax.optimization_barrier(state.masks)
     direction, opt_state = recipe.optimizer.update(
-        grads, state.opt_state, state.params, masks=state.masks
+        grads, state.opt_state, state.params, masks=masks
     )
     lr = learning_rate(recipe, state)
     params = jax.tree.map(lambda weight, move: weight - lr * move, state.params, direction)
