@@ -169,7 +169,7 @@ def _otherwise(compared: Compared, tried: Tried) -> str:
     """A comparison of a study's schedules where more than SILO's own is set otherwise."""
     there = Compared(compared.study, tried.comparison)
     way = tried.comparison.ways[-1]
-    rival, overall = there.strongest(way).rival, there.strongest(way).overall
+    rival, overall, _ = there.strongest(way)
     others = ", ".join(one.replace("_", " ") for one in there.rivals)
     changes = ", ".join(f"`{name}={value}`" for name, value in tried.changes.items())
     told = (
