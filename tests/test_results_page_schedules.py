@@ -5,15 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from docs.results_page.compared import Compared
 from docs.results_page.page import page
 from docs.results_page.raising import all_pairs, raised, verdict_on_raising
-from docs.results_page.schedules import (
-    RENDA,
-    Compared,
-    options_tried,
-    verdict_on_schedules,
-)
+from docs.results_page.schedules import RENDA, verdict_on_schedules
 from docs.results_page.studies import FOLDER, Study, all_studies
+from docs.results_page.tried import options_tried
 from silo_jax.reporting.comparison import read_comparison
 from silo_jax.reporting.paired import format_difference
 from tests.reporting_comparison import (

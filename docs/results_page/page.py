@@ -7,7 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from docs.results_page import oracle, premise, raising, schedules
+from docs.results_page.compared import WAYS, Compared
 from docs.results_page.studies import Study, all_studies
+from docs.results_page.tried import options_tried
 from silo_jax.reporting import style
 from silo_jax.reporting.comparison.figures import accuracy_by_density, differences_by_density
 from silo_jax.reporting.oracle.figures import max_lr_by_cycle
@@ -26,14 +28,12 @@ def page(studies: list[Study]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    compared = [schedules.Compared(study) for study in studies if study.has("compare")]
+    compared = [Compared(study) for study in studies if study.has("compare")]
     tuned = [study for study in studies if study.has("tune")]
     return environment.get_template("page.md.jinja").render(
         studies=studies,
         compared=compared,
-        chosen_by={
-            way: [one for one in compared if way in one.comparison.ways] for way in schedules.WAYS
-        },
+        chosen_by={way: [one for one in compared if way in one.comparison.ways] for way in WAYS},
         searched=[oracle.Searched(study) for study in studies if study.has("oracle")],
         measured=premise.all_measured(studies),
         tuned=tuned,
@@ -42,6 +42,8 @@ def page(studies: list[Study]) -> str:
         names=sorted({name for one in compared for name in one.comparison.options}),
         difference=format_difference,
         time=time,
+        ways=WAYS,
+        options_tried=options_tried,
         schedules=schedules,
         raising=raising,
         oracle=oracle,
