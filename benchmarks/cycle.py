@@ -37,6 +37,7 @@ from silo_jax.training.programs import Programs
 from silo_jax.training.results import Results
 
 CYCLES = 2
+REWINDINGS = CYCLES - 1
 TIMED = (
     (run_module, "load_experiment", "input"),
     (Programs, "__init__", "compiling"),
@@ -145,10 +146,14 @@ def main() -> None:
     seconds["prune"] = CYCLES * seconds_of_a_prune(config)
     seconds["steps"] -= seconds["prune"]
     once = {name: seconds.pop(name) for name in ONCE}
-    whole = sum(seconds.values())
-    rows = [
-        {"part": name, "seconds_a_cycle": value / CYCLES, "share": value / whole}
+    a_cycle = {
+        name: value / (REWINDINGS if name == "rewinding" else CYCLES)
         for name, value in seconds.most_common()
+    }
+    whole = sum(a_cycle.values())
+    rows: list[dict[str, Any]] = [
+        {"part": name, "seconds_a_cycle": value, "share": value / whole}
+        for name, value in a_cycle.items()
     ]
     rows += [{"part": f"{name} (once)", "seconds": value} for name, value in once.items()]
     report(rows, options.out)

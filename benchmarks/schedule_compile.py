@@ -3,10 +3,12 @@
     python -m benchmarks.schedule_compile --out=benchmarks/results/schedule_compile.json
 
 "schedule" is made before and jitted; "in jit" is made in the jitted function too. The two lengths
-take turns, and JAX forgets before each measurement all that it has traced and compiled.
+take turns in a drawn order, and JAX forgets before each measurement all that it has traced and
+compiled.
 """
 
 import argparse
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -46,8 +48,9 @@ def measure(make: Callable[[int], optax.Schedule], repeats: int) -> list[dict]:
     programs = {num_cycles: make(num_cycles) for num_cycles in (SHORT, LONG)}
     for program in programs.values():
         seconds_to_compile(program)
+    drawn = random.Random(0)
     turns = [
-        {num_cycles: seconds_to_compile(program) for num_cycles, program in programs.items()}
+        {length: seconds_to_compile(programs[length]) for length in drawn.sample([SHORT, LONG], 2)}
         for _ in range(repeats)
     ]
     rows = []

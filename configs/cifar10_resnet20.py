@@ -11,7 +11,8 @@ the first drop cuts a warm-up of 36 epochs; 20 epochs here are this project's ow
 is chosen: what is scored on test, pruned and kept is the network at the end of its cycle.
 
 The whole run of 25 cycles of 50 epochs has not been made yet. It wants an accelerator: on two CPU
-cores a step of 128 images takes 0.43 s (benchmarks.pytorch_step). There this has two short cycles:
+cores a step of 128 images takes half a second (benchmarks.pytorch_step). There this has two short
+cycles:
 
     python -m experiments.run --config=configs/cifar10_resnet20.py --workdir=runs/cifar10_short \
         --config.pruning.num_cycles=2 --config.training.epochs_per_cycle=1 \

@@ -36,6 +36,7 @@ def cifar_study(folder, **files):
         config |= {"data": {"name": "cifar10"}, "model": {"name": "resnet20"}}
         config |= {"rewind": {"policy": "lr"}}
         config["training"] = config.get("training", {}) | {"epochs_per_cycle": 1}
+        config["schedule"] |= {"warmup_epochs": 0.25, "drop_epochs": [0.5]}
         path.write_text(json.dumps(config))
         environment = {"device": "1 × tpu", "host cores": "8", "command": "compare"}
         (path.parent / "environment.json").write_text(json.dumps(environment))
@@ -91,7 +92,7 @@ def test_raising_max_lr_is_told_from_a_max_lr_that_was_too_small(tmp_path):
 
     def test(option, max_lr, cycle, seed):
         held_low = option == "warmup" and max_lr == 0.05
-        return 90 + 0.1 * seed - 0.2 * (option == "warmup") - 3 * cycle * held_low
+        return 90 + 0.1 * seed - (0.2 + 0.01 * seed) * (option == "warmup") - 3 * cycle * held_low
 
     options = ("silo", "warmup")
     rows = cell_rows(options, test=test)
@@ -100,9 +101,10 @@ def test_raising_max_lr_is_told_from_a_max_lr_that_was_too_small(tmp_path):
     write_comparison(tmp_path, rows, options=options)
     comparison = read_comparison(tmp_path)
     low, middle, high = raised(comparison)
-    assert low.overall.mean == pytest.approx(0.2 + 3 * (1 + 2 + 3 + 4) / 4)
-    assert low.last.mean == pytest.approx(0.2 + 3 * 4)
-    assert middle.overall.mean == pytest.approx(0.2)
+    more = 0.2 + 0.01 * np.mean(SEEDS)
+    assert low.overall.mean == pytest.approx(more + 3 * (1 + 2 + 3 + 4) / 4)
+    assert low.last.mean == pytest.approx(more + 3 * 4)
+    assert middle.overall.mean == pytest.approx(more)
     assert all_pairs(high.overall, comparison) == "diverged"
     assert (low.max_lr, low.tuned) == (0.05, 0.1)
     told = verdict_on_raising([comparison])
@@ -135,6 +137,19 @@ def test_diverging_with_one_seed_of_two_is_a_loss_and_where_warmup_does_a_gain(t
     seeds, verdict = told([("warmup", second)])
     assert seeds == (2, 0, 1)
     assert "in 2 of the 2 others" in verdict
+
+
+def test_an_interval_of_no_width_shows_no_gain(tmp_path):
+    def gains(spread):
+        def test(option, max_lr, cycle, seed):
+            return 90 - (option == "warmup") * (3 + spread * (seed == SEEDS[0]))
+
+        rows = [row for row in cell_rows(options, test=test) if row["seed"] in SEEDS[:2]]
+        write_comparison(tmp_path, rows, options=options)
+        return verdict_on_raising([read_comparison(tmp_path)]).partition(" of the ")[0][-4:]
+
+    options = ("silo", "warmup")
+    assert gains(0.01) != gains(0.0) == "in 0"
 
 
 def test_a_row_of_one_seed_shows_no_gain(tmp_path):
@@ -201,6 +216,35 @@ def test_schedules_compared_with_other_epochs_are_told_but_not_counted(tmp_path)
         f"cosine, constant, which is cosine, is {pruned} in the mean over the pruned cycles, and "
         f"{last} in the last, sparsest cycle, max_lr tuned on the dense network. At the edge"
     ) in told
+
+
+def test_a_setting_of_silo_under_other_epochs_is_beside_the_schedules_trained_so(tmp_path):
+    """There max_lr is 0.05, in the study's own comparison another; cosine is the strongest other
+    in both."""
+    write_comparison(tmp_path / "longer", chosen={"tuned": 0.05})
+    range_of_silo = {"along": "schedule.upper", "options": ("0.2", "0.4")}
+    write_comparison(tmp_path / "longer_range", chosen={"tuned": 0.1}, **range_of_silo)
+    compared = Compared(cifar_study(tmp_path))
+    for name in ("longer", "longer_range"):
+        config = json.loads((tmp_path / name / "config.json").read_text())
+        config["training"]["epochs_per_cycle"] = 12
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+    ours, theirs = (
+        np.array(
+            [[accuracy(option, max_lr, cycle, seed) for seed in SEEDS] for cycle in range(CYCLES)]
+        )
+        for option, max_lr in (("0.4", 0.1), ("cosine", 0.05))
+    )
+    assert all(one.ahead.pairs == 0 for one in options_tried(compared, compared.study.tried[0]))
+    pruned, last = (
+        "{} [{}, {}]".format(*interval(*pair))
+        for pair in ((ours[1:].mean(0), theirs[1:].mean(0)), (ours[-1], theirs[-1]))
+    )
+    assert (
+        "There the best of 1 other setting of SILO's schedule, picked by these same test "
+        f"accuracies (`schedule.upper=0.4`), is {pruned} beside the strongest other in the mean "
+        f"over the pruned cycles, and {last} in the last, sparsest cycle."
+    ) in verdict_on_schedules([compared])
 
 
 def test_a_setting_of_silo_that_two_comparisons_tried_counts_once(tmp_path):

@@ -79,9 +79,13 @@ def verdict_on_raising(comparisons: Iterable[Comparison]) -> str:
 
 
 def _large(rows: Sequence[Raised]) -> tuple[int, int]:
-    """The number of gains and of losses as large as is claimed."""
-    gains = [one.overall.mean >= CLAIMED[0] and one.overall.low > 0 for one in rows]
-    losses = [one.overall.mean <= -CLAIMED[0] and one.overall.high < 0 for one in rows]
+    """The number of gains and of losses as large as is claimed.
+
+    An interval of no width, of two seeds that agree by chance, shows neither.
+    """
+    wide = [one.overall if one.overall.low < one.overall.high else None for one in rows]
+    gains = [one is not None and one.mean >= CLAIMED[0] and one.low > 0 for one in wide]
+    losses = [one is not None and one.mean <= -CLAIMED[0] and one.high < 0 for one in wide]
     return (
         sum(gain or one.won > 0 for one, gain in zip(rows, gains, strict=True)),
         sum(loss or one.lost > 0 for one, loss in zip(rows, losses, strict=True)),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from docs.results_page.compared import PARTS, WAYS, Compared
 from docs.results_page.studies import label, number_of
-from docs.results_page.tried import is_of_silo_alone, other_settings, otherwise
+from docs.results_page.tried import verdicts_on_tried
 from silo_jax.reporting.aggregate import format_spread, over_present
 from silo_jax.reporting.comparison.numbers import CLAIMED
 from silo_jax.reporting.paired import format_difference, signed
@@ -33,13 +33,7 @@ def verdict_on_schedules(compared: Sequence[Compared]) -> str:
             f"{CLAIMED[0]:g} or more in {reached} of {number_of(len(ahead))}, which the 95 % "
             f"interval rules out in {ruled_out}. {_counts(those, way)}"
         )
-    told += [other_settings(one) for one in compared if any(map(is_of_silo_alone, one.study.tried))]
-    told += [
-        otherwise(one, tried)
-        for one in compared
-        for tried in one.study.tried
-        if tried.comparison.along == "schedule"
-    ]
+    told += [found for one in compared for found in verdicts_on_tried(one)]
     told += [_alone(one) for one in compared if len(one.rivals) == 1]
     found = labels.get("hindsight") or labels["tuned"]
     return "\n   - ".join([f"**{found}.**", *told])

@@ -86,6 +86,12 @@ class Study:
         return self.config["schedule"]["upper"] / self.config["schedule"]["lower"]
 
     @property
+    def warms_up_before_drops(self) -> bool:
+        """Whether the learning rate reaches max_lr before it drops."""
+        schedule = self.config["schedule"]
+        return bool(schedule["warmup_epochs"] <= min(schedule["drop_epochs"]))
+
+    @property
     def is_of_cifar10(self) -> bool:
         return self.config["data"]["name"] == "cifar10"
 

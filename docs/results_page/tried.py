@@ -1,8 +1,9 @@
 """What else was tried: other settings of SILO's schedule, and schedules under other settings."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from docs.results_page.compared import PARTS, WAYS, Compared, pruned_accuracy
 from docs.results_page.studies import Tried
@@ -24,8 +25,8 @@ class Option(NamedTuple):
       accuracy: over the pruned cycles.
       difference: that of the first option minus its own.
       difference_last: the same in the last cycle.
-      ahead: its own minus that of the study's strongest other schedule; of no pair if more than
-        SILO's schedule was changed.
+      ahead: its own minus that of the strongest other schedule under the same other settings; of
+        no pair if none was trained under them.
       ahead_last: the same in the last cycle.
     """
 
@@ -38,67 +39,24 @@ class Option(NamedTuple):
     ahead_last: Paired
 
 
-def otherwise(compared: Compared, tried: Tried) -> str:
-    """A comparison of a study's schedules where more than SILO's own is set otherwise."""
-    there = Compared(compared.study, tried.comparison)
-    way = tried.comparison.ways[-1]
-    rival, overall, _ = there.strongest(way)
-    others = ", ".join(one.replace("_", " ") for one in there.rivals)
-    changes = ", ".join(f"`{name}={value}`" for name, value in tried.changes.items())
-    told = (
-        f"{compared.title}, with {changes}, is not counted in these: SILO minus the strongest of "
-        f"{others}, which is {rival.replace('_', ' ')}, is {format_difference(overall)} "
-        f"{PARTS['pruned']}, and {format_difference(there.ahead(rival, way, 'last'))} "
-        f"{PARTS['last']}, max_lr {WAYS[way]}."
-    )
-    return " ".join([told, *there.notes])
+class Base(NamedTuple):
+    """A comparison of schedules, and the fields that are other than in the study's own."""
+
+    changes: dict[str, Any]
+    compared: Compared
 
 
-def other_settings(compared: Compared) -> str:
-    """The best of the other settings of SILO's schedule, picked in hindsight."""
-    options = {
-        settings: option
-        for tried in compared.study.tried
-        if is_of_silo_alone(tried)
-        for settings, option in _by_settings(compared, tried).items()
-        if settings and option.ahead.pairs
-    }
-    best = max(options.values(), key=lambda option: option.ahead.mean)
-    return (
-        f"{compared.title}: the best of {len(options)} other settings of SILO's schedule, picked "
-        f"by these same test accuracies, is {format_difference(best.ahead)} beside the strongest "
-        f"other {PARTS['pruned']}, and {format_difference(best.ahead_last)} {PARTS['last']}."
-    )
-
-
-def _by_settings(compared: Compared, tried: Tried) -> dict[frozenset[tuple[str, str]], Option]:
-    """The options of a further comparison by the fields that differ from the study's own."""
-    changes = {name: str(value) for name, value in tried.changes.items()}
-    own, *others = options_tried(compared, tried)
-    along = tried.comparison.along
-    return {frozenset(changes.items()): own} | {
-        frozenset((changes | {along: option.name}).items()): option for option in others
-    }
-
-
-def is_of_silo_alone(tried: Tried) -> bool:
-    """Whether it differs from the study in SILO's schedule alone."""
-    return all(name.startswith("schedule.") for name in (tried.comparison.along, *tried.changes))
+def verdicts_on_tried(compared: Compared) -> list[str]:
+    """What was found besides a study's own comparison of schedules."""
+    own, *others = _bases(compared)
+    told = [f"{compared.title}: the {found}"] if (found := _best_setting(own)) else []
+    return told + [_otherwise(base) for base in others]
 
 
 def options_tried(compared: Compared, tried: Tried) -> list[Option]:
     """The options of a further comparison."""
     found = scores(tried.comparison, tried.comparison.ways[-1])
-    way = compared.comparison.ways[-1]
-    rivals = compared.scores(way)
-    both = [seed for seed in compared.comparison.seeds if seed in tried.comparison.seeds]
-    ours, theirs = (
-        found_there.test[..., [there.seeds.index(seed) for seed in both]]
-        for found_there, there in ((found, tried.comparison), (rivals, compared.comparison))
-    )
-    rival = theirs[rivals.options.index(compared.strongest(way).rival)]
-    if not is_of_silo_alone(tried):
-        rival = np.full_like(rival, np.nan)
+    rival = _rival(compared, tried)
     return [
         Option(
             option,
@@ -106,8 +64,98 @@ def options_tried(compared: Compared, tried: Tried) -> list[Option]:
             pruned_accuracy(found, option),
             overall_difference(found, tried.comparison.reference, option),
             differences(found, tried.comparison.reference, option)[-1],
-            paired_difference(over_pruned(ours[place]), over_pruned(rival)),
-            paired_difference(ours[place][-1], rival[-1]),
+            paired_difference(over_pruned(found.test[place]), over_pruned(rival)),
+            paired_difference(found.test[place][-1], rival[-1]),
         )
         for place, option in enumerate(found.options)
     ]
+
+
+def _otherwise(base: Base) -> str:
+    """A comparison of a study's schedules where more than SILO's own is set otherwise."""
+    there = base.compared
+    way = there.comparison.ways[-1]
+    rival, overall, _ = there.strongest(way)
+    others = ", ".join(one.replace("_", " ") for one in there.rivals)
+    changes = ", ".join(f"`{name}={value}`" for name, value in base.changes.items())
+    told = (
+        f"{there.title}, but with {changes}, is not counted in these: SILO minus the strongest of "
+        f"{others}, which is {rival.replace('_', ' ')}, is {format_difference(overall)} "
+        f"{PARTS['pruned']}, and {format_difference(there.ahead(rival, way, 'last'))} "
+        f"{PARTS['last']}, max_lr {WAYS[way]}."
+    )
+    found = _best_setting(base)
+    return " ".join([told, *there.notes, *([f"There the {found}"] if found else [])])
+
+
+def _best_setting(base: Base) -> str:
+    """The best of the other settings of SILO's schedule, picked in hindsight; "" without any."""
+    options = _settings(base)
+    if not options:
+        return ""
+    settings, best = max(options.items(), key=lambda pair: pair[1].ahead.mean)
+    fields = ", ".join(f"`{name}={value}`" for name, value in sorted(settings))
+    number = f"{len(options)} other setting{'s' if len(options) > 1 else ''}"
+    return (
+        f"best of {number} of SILO's schedule, picked by these same test accuracies ({fields}), is "
+        f"{format_difference(best.ahead)} beside the strongest other {PARTS['pruned']}, and "
+        f"{format_difference(best.ahead_last)} {PARTS['last']}."
+    )
+
+
+def _settings(base: Base) -> dict[frozenset[tuple[str, str]], Option]:
+    """What was tried beside a comparison of schedules, by the fields that differ from it."""
+    found: dict[frozenset[tuple[str, str]], Option] = {}
+    for tried in base.compared.study.tried:
+        beside = _base(base.compared, tried)
+        if beside and beside.changes == base.changes:
+            shared = {k: str(v) for k, v in tried.changes.items() if k not in base.changes}
+            first, *others = options_tried(base.compared, tried)
+            found[frozenset(shared.items())] = first
+            for option in others:
+                found[frozenset({**shared, tried.comparison.along: option.name}.items())] = option
+    return {settings: one for settings, one in found.items() if settings and one.ahead.pairs}
+
+
+def _bases(compared: Compared) -> list[Base]:
+    """The study's own comparison of schedules, and those under other settings."""
+    study = compared.study
+    return [Base({}, Compared(study))] + [
+        Base(tried.changes, Compared(study, tried.comparison))
+        for tried in study.tried
+        if tried.comparison.along == "schedule"
+    ]
+
+
+def _base(compared: Compared, tried: Tried) -> Base | None:
+    """The comparison of schedules from which one differs in SILO's schedule alone."""
+    able = [base for base in _bases(compared) if _is_of_silo_alone(tried, base.changes)]
+    return max(able, key=lambda base: len(base.changes), default=None)
+
+
+def _is_of_silo_alone(tried: Tried, shared: dict[str, Any]) -> bool:
+    """Whether it differs from a comparison with some changes in SILO's schedule alone."""
+    along = tried.comparison.along
+    others = [name for name in tried.changes if name not in shared]
+    return (
+        along != "schedule"
+        and all(name.startswith("schedule.") for name in (along, *others))
+        and all(tried.changes.get(name) == value for name, value in shared.items())
+    )
+
+
+def _rival(compared: Compared, tried: Tried) -> NDArray[np.float64]:
+    """Test accuracy of the strongest other schedule beside a comparison, (cycles, its seeds).
+
+    NaN of seeds that the schedule was not trained with, and of all if there is no such schedule.
+    """
+    seeds, base = tried.comparison.seeds, _base(compared, tried)
+    there = base.compared if base else compared
+    way = there.comparison.ways[-1]
+    found = there.scores(way)
+    test = found.test[found.options.index(there.strongest(way).rival)]
+    rival = np.full((len(test), len(seeds)), np.nan)
+    for place, seed in enumerate(seeds):
+        if base and seed in there.comparison.seeds:
+            rival[:, place] = test[:, there.comparison.seeds.index(seed)]
+    return rival
