@@ -241,9 +241,9 @@ def test_a_setting_of_silo_under_other_epochs_is_beside_the_schedules_trained_so
         for pair in ((ours[1:].mean(0), theirs[1:].mean(0)), (ours[-1], theirs[-1]))
     )
     assert (
-        "There the best of 1 other setting of SILO's schedule, picked by these same test "
-        f"accuracies (`schedule.upper=0.4`), is {pruned} beside the strongest other in the mean "
-        f"over the pruned cycles, and {last} in the last, sparsest cycle."
+        "There the one other setting of SILO's schedule that was tried (`schedule.upper=0.4`) is "
+        f"{pruned} beside the strongest other in the mean over the pruned cycles, and {last} in "
+        "the last, sparsest cycle."
     ) in verdict_on_schedules([compared])
 
 

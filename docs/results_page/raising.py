@@ -79,17 +79,19 @@ def verdict_on_raising(comparisons: Iterable[Comparison]) -> str:
 
 
 def _large(rows: Sequence[Raised]) -> tuple[int, int]:
-    """The number of gains and of losses as large as is claimed.
-
-    An interval of no width, of two seeds that agree by chance, shows neither.
-    """
-    wide = [one.overall if one.overall.low < one.overall.high else None for one in rows]
-    gains = [one is not None and one.mean >= CLAIMED[0] and one.low > 0 for one in wide]
-    losses = [one is not None and one.mean <= -CLAIMED[0] and one.high < 0 for one in wide]
+    """The number of gains and of losses as large as is claimed."""
+    gains = (_is_shown(one.overall) and one.overall.mean >= CLAIMED[0] for one in rows)
+    losses = (_is_shown(one.overall) and one.overall.mean <= -CLAIMED[0] for one in rows)
     return (
         sum(gain or one.won > 0 for one, gain in zip(rows, gains, strict=True)),
         sum(loss or one.lost > 0 for one, loss in zip(rows, losses, strict=True)),
     )
+
+
+def _is_shown(paired: Paired) -> bool:
+    """Whether 0 is outside the interval; one of no width, of seeds that agree by chance, is not."""
+    has_width = not np.isclose(paired.low, paired.high)
+    return bool(has_width and (paired.low > 0 or paired.high < 0))
 
 
 def all_pairs(paired: Paired, comparison: Comparison) -> str:

@@ -95,11 +95,15 @@ def _best_setting(base: Base) -> str:
         return ""
     settings, best = max(options.items(), key=lambda pair: pair[1].ahead.mean)
     fields = ", ".join(f"`{name}={value}`" for name, value in sorted(settings))
-    number = f"{len(options)} other setting{'s' if len(options) > 1 else ''}"
+    found = f"one other setting of SILO's schedule that was tried ({fields})"
+    if len(options) > 1:
+        found = (
+            f"best of {len(options)} other settings of SILO's schedule, picked by these same test "
+            f"accuracies ({fields}),"
+        )
     return (
-        f"best of {number} of SILO's schedule, picked by these same test accuracies ({fields}), is "
-        f"{format_difference(best.ahead)} beside the strongest other {PARTS['pruned']}, and "
-        f"{format_difference(best.ahead_last)} {PARTS['last']}."
+        f"{found} is {format_difference(best.ahead)} beside the strongest other {PARTS['pruned']}, "
+        f"and {format_difference(best.ahead_last)} {PARTS['last']}."
     )
 
 
