@@ -54,7 +54,6 @@ def test_each_replica_is_as_alone_whatever_its_seed_and_peaks_and_whoever_diverg
 ):
     """The last of a group only fills it up. One compilation serves all seeds and peaks."""
     recipe, alone = recipe_of(network), partial(train_alone, network)
-    has_bits = recipe.drop_last or not IS_OLD
     groups = [
         [(0, 0.1), (1, 0.1), (1, 0.2), (0, 0.1)],
         [(2, 0.05), (0, HUGE), (1, 0.2), (2, 0.05)],
@@ -66,7 +65,8 @@ def test_each_replica_is_as_alone_whatever_its_seed_and_peaks_and_whoever_diverg
             train_together(recipe, epochs, [start(recipe, *one) for one in group], living)
             for group in groups
         ]
-    assert compiled.count(PROGRAMS[strategy]) == 2  # one trains, one evaluates
+    if not IS_OLD:  # where what is compiled from a partial has no name
+        assert compiled.count(PROGRAMS[strategy]) == 2  # one trains, one evaluates
     for group, found in zip(groups, trained, strict=True):
         for one, result, lives in zip(group, found, living, strict=True):
             if one[1] == HUGE:
@@ -74,7 +74,7 @@ def test_each_replica_is_as_alone_whatever_its_seed_and_peaks_and_whoever_diverg
                 assert not np.isfinite(result.state.sums.loss)
             elif lives:
                 assert result.state.step == NUM_CYCLES * STEPS_PER_CYCLE
-                assert_same(result, alone(*one), bits=strategy == "map" and has_bits)
+                assert_same(result, alone(*one), bits=strategy == "map" and not IS_OLD)
             else:
                 assert result.state.step == 0
                 assert_identical(result.state.params, jax.device_get(start(recipe, *one).params))

@@ -73,7 +73,7 @@ def over_replicas(strategy: str, program: Callable[..., Any], num_replicas: int)
 
     Args:
       strategy: "map" runs one replica after another, which gives each the bits that it has when
-        it is run alone (before JAX 0.7 but for the smaller batch at an epoch's end); "vmap" runs
+        it is run alone (before JAX 0.7 to float32's rounding); "vmap" runs
         all at once; "shard" gives each device of this process its share of them, which it runs as
         "map" does.
       program: called as ``program(mapped, *shared)``.
