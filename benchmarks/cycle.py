@@ -129,6 +129,21 @@ def seconds_of_a_prune(config: Any) -> float:
     return statistics.median(seconds)
 
 
+def rows_of(seconds: Counter[str]) -> list[dict[str, Any]]:
+    """The parts' seconds in a cycle and their shares; those that come once a run apart."""
+    a_cycle = {
+        name: value / (REWINDINGS if name == "rewinding" else CYCLES)
+        for name, value in seconds.most_common()
+        if name not in ONCE
+    }
+    whole = sum(a_cycle.values())
+    rows: list[dict[str, Any]] = [
+        {"part": name, "seconds_a_cycle": value, "share": value / whole}
+        for name, value in a_cycle.items()
+    ]
+    return rows + [{"part": f"{name} (once)", "seconds": seconds[name]} for name in ONCE]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=10)
@@ -145,18 +160,7 @@ def main() -> None:
         seconds = seconds_of_a_run(config, Path(directory), options.profile)
     seconds["prune"] = CYCLES * seconds_of_a_prune(config)
     seconds["steps"] -= seconds["prune"]
-    once = {name: seconds.pop(name) for name in ONCE}
-    a_cycle = {
-        name: value / (REWINDINGS if name == "rewinding" else CYCLES)
-        for name, value in seconds.most_common()
-    }
-    whole = sum(a_cycle.values())
-    rows: list[dict[str, Any]] = [
-        {"part": name, "seconds_a_cycle": value, "share": value / whole}
-        for name, value in a_cycle.items()
-    ]
-    rows += [{"part": f"{name} (once)", "seconds": value} for name, value in once.items()]
-    report(rows, options.out)
+    report(rows_of(seconds), options.out)
 
 
 if __name__ == "__main__":

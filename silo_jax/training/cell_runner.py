@@ -35,7 +35,7 @@ class CellRunner:
 
     Cells that stand at the same step are trained together. A cell whose loss is not finite any more
     is noted and left; the others are not touched by it. Results are the same in whatever company a
-    cell is trained, bit for bit with the strategies "map" and "shard".
+    cell is trained, bit for bit with the strategies "map" and "shard" (JAX 0.7 or newer).
     """
 
     def __init__(
